@@ -1,0 +1,44 @@
+/** Sessions as lists and pages show them. */
+import { Schema } from "effect"
+import { AgentId, PrincipalId, SessionId } from "./Ids.ts"
+import { Logged } from "./SessionEvent.ts"
+
+export class SessionSummary extends Schema.Class<SessionSummary>("SessionSummary")({
+  id: SessionId,
+  agent: AgentId,
+  principal: PrincipalId,
+  /** The first message, cut to 80 characters. */
+  title: Schema.String,
+  events: Schema.Int,
+  /** Epoch milliseconds. */
+  createdAt: Schema.Number,
+  updatedAt: Schema.Number
+}) {}
+
+export class SessionLog extends Schema.Class<SessionLog>("SessionLog")({
+  summary: SessionSummary,
+  log: Schema.Array(Logged)
+}) {}
+
+export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", { id: Schema.String }) {
+  override get message(): string {
+    return `no session ${this.id}`
+  }
+  get fix(): string {
+    return "ai-desk session list shows the known ones"
+  }
+}
+
+/** The log of this session cannot be read whole; other sessions are not affected and nothing was changed. */
+export class SessionCorrupt extends Schema.TaggedError<SessionCorrupt>()("SessionCorrupt", {
+  id: SessionId,
+  seq: Schema.Int,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `session ${this.id} cannot be read at event ${this.seq}: ${this.detail}`
+  }
+  get fix(): string {
+    return "restore desk.db from a backup, or start a new session; nothing was overwritten"
+  }
+}

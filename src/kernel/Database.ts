@@ -1,0 +1,67 @@
+/**
+ * Database: the three SQLite files of the data folder. `audit.db` and `desk.db` commit with
+ * synchronous=FULL (an acknowledged write survives power loss), `cache.db` with NORMAL.
+ *
+ * Guarantees: `write` returns after the commit; writes of fibers that arrive together share one
+ * commit (group commit), each in its own savepoint, so one refusal undoes only itself; a failed
+ * commit fails every write in it; no statement outside this file opens a transaction; a database
+ * of a newer release is refused untouched.
+ */
+import { Context, type Effect, Schema } from "effect"
+
+export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
+  file: Schema.String,
+  reason: Schema.Literal("full", "busy", "corrupt", "readonly", "newer", "missing", "io", "statement"),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.file}: ${this.detail}`
+  }
+  get fix(): string {
+    switch (this.reason) {
+      case "full":
+        return "free some disk space; nothing was half-written"
+      case "busy":
+        return "another process holds the database; stop it or try again"
+      case "corrupt":
+        return "restore the file from a backup; nothing was overwritten"
+      case "readonly":
+        return "make the data folder writable for this user"
+      case "newer":
+        return "install the newer ai-desk that wrote it; older releases do not open it"
+      case "missing":
+      case "io":
+        return "check the disk and the data folder's permissions"
+      case "statement":
+        return "this is a defect in ai-desk; please report it with the message above"
+    }
+  }
+}
+
+export type SqlValue = string | number | bigint | Uint8Array | null
+
+/** Statements are prepared once and kept. Rows come back undecoded: the store decodes them by its Schema. */
+export interface Statements {
+  readonly get: (sql: string, ...params: ReadonlyArray<SqlValue>) => unknown
+  readonly all: (sql: string, ...params: ReadonlyArray<SqlValue>) => ReadonlyArray<unknown>
+  /** Returns the number of changed rows. */
+  readonly run: (sql: string, ...params: ReadonlyArray<SqlValue>) => number
+}
+
+export interface Store {
+  /** File name within the data folder. */
+  readonly name: string
+  /** Runs synchronously against the last committed state plus this connection's own open batch. */
+  readonly read: <A>(f: (db: Statements) => A) => Effect.Effect<A, DatabaseError>
+  /** `fail` undoes what `f` did so far and fails the effect with a typed error. `f` must be synchronous and without other side effects: it may run again when the database was busy. */
+  readonly write: <A, E = never>(f: (db: Statements, fail: (error: E) => never) => A) => Effect.Effect<A, E | DatabaseError>
+}
+
+export class Database extends Context.Tag("ai-desk/kernel/Database")<
+  Database,
+  {
+    readonly desk: Store
+    readonly audit: Store
+    readonly cache: Store
+  }
+>() {}
