@@ -1,0 +1,182 @@
+/**
+ * GroupCommit: turns writes that arrive together into one transaction.
+ *
+ * Guarantees: a result is handed out only after the COMMIT that contains it; each write stands in
+ * its own savepoint, so one refusal undoes only itself; a failed commit fails every write in it;
+ * a queued write is never forgotten, also when its fiber is interrupted meanwhile; waiting for
+ * another process never blocks the event loop for longer than the busy timeout; after a failed
+ * disk write or sync the store takes no more writes, because what the disk holds is then unknown.
+ */
+import type Sqlite from "better-sqlite3"
+import { Effect } from "effect"
+import { isStorageFailure, statementsOf, toDatabaseError } from "./Connection.ts"
+import { DatabaseError, type Statements, type Store } from "./Store.ts"
+
+/** Bounds how long one transaction may hold up the event loop and other processes. */
+const maxBatch = 512
+/** How long writes wait for another process before they fail as busy, milliseconds. */
+const maxWaitMs = 5000
+
+/** Thrown by `fail` to leave the caller's function. Not an error: only `runOne` sees it. */
+class Refusal {
+  readonly error: unknown
+  constructor(error: unknown) {
+    this.error = error
+  }
+}
+
+interface Job {
+  readonly f: (db: Statements, fail: (error: unknown) => never) => unknown
+  readonly resume: (result: Effect.Effect<unknown, unknown>) => void
+}
+
+const fail = (error: unknown): never => {
+  throw new Refusal(error)
+}
+
+export interface GroupCommit extends Store {
+  /** Ends the queue, then closes the connection. Later use fails. */
+  readonly close: Effect.Effect<void>
+}
+
+export const make = (name: string, db: Sqlite.Database): GroupCommit => {
+  const { reader, writer } = statementsOf(name, db)
+  const begin = db.prepare("BEGIN IMMEDIATE")
+  const commit = db.prepare("COMMIT")
+  const rollback = db.prepare("ROLLBACK")
+  const savepoint = db.prepare("SAVEPOINT job")
+  const release = db.prepare("RELEASE job")
+  const undo = db.prepare("ROLLBACK TO job")
+
+  let queue: Array<Job> = []
+  let scheduled = false
+  let closed = false
+  let waitingSince: number | undefined
+  let retries = 0
+  /** Set for good once the disk failed. */
+  let broken: DatabaseError | undefined
+  let whenIdle: (() => void) | undefined
+
+  const abandon = (): void => {
+    // After a full disk or an I/O error SQLite has already rolled back by itself.
+    if (db.inTransaction) rollback.run()
+  }
+
+  const noteFailure = (error: DatabaseError): DatabaseError => {
+    if (error.reason === "io" || error.reason === "corrupt") {
+      broken ??= new DatabaseError({
+        file: name,
+        reason: error.reason,
+        detail: `read-only since a write failed: ${error.detail}`
+      })
+    }
+    return error
+  }
+
+  /** Runs one job within the open transaction. Throws only what ended the transaction itself. */
+  const runOne = (job: Job): Effect.Effect<unknown, unknown> => {
+    savepoint.run()
+    try {
+      const value = job.f(writer, fail)
+      release.run()
+      return Effect.succeed(value)
+    } catch (cause) {
+      if (!db.inTransaction) throw cause
+      undo.run()
+      release.run()
+      if (cause instanceof Refusal) return Effect.fail(cause.error)
+      if (!isStorageFailure(cause)) return Effect.die(cause)
+      const error = toDatabaseError(name, cause)
+      if (error.reason !== "statement") throw error
+      return Effect.fail(error)
+    }
+  }
+
+  const schedule = (): void => {
+    if (scheduled) return
+    scheduled = true
+    // The end of this turn of the event loop: every fiber that is runnable now joins the batch.
+    setImmediate(flush)
+  }
+
+  const retryLater = (batch: ReadonlyArray<Job>): void => {
+    queue = [...batch, ...queue]
+    scheduled = true
+    retries += 1
+    // Full jitter, so that processes waiting for the same lock do not wake together.
+    setTimeout(flush, 1 + Math.random() * Math.min(40, 2 ** Math.min(retries, 6)))
+  }
+
+  const settle = (): void => {
+    waitingSince = undefined
+    retries = 0
+    if (queue.length > 0) schedule()
+    else whenIdle?.()
+  }
+
+  const flush = (): void => {
+    scheduled = false
+    const batch = queue.splice(0, maxBatch)
+    if (batch.length === 0) return settle()
+    if (broken !== undefined) {
+      for (const job of batch) job.resume(Effect.fail(broken))
+      return settle()
+    }
+    const results: Array<Effect.Effect<unknown, unknown>> = []
+    try {
+      begin.run()
+      for (const job of batch) results.push(runOne(job))
+      commit.run()
+    } catch (cause) {
+      let error = isStorageFailure(cause) ? toDatabaseError(name, cause) : undefined
+      try {
+        abandon()
+      } catch (second) {
+        error = toDatabaseError(name, second)
+      }
+      if (error?.reason === "busy") {
+        waitingSince ??= performance.now()
+        if (performance.now() - waitingSince < maxWaitMs) return retryLater(batch)
+      }
+      const result = error === undefined ? Effect.die(cause) : Effect.fail(noteFailure(error))
+      for (const job of batch) job.resume(result)
+      return settle()
+    }
+    for (const [index, job] of batch.entries()) job.resume(results[index] ?? Effect.die("a write without a result"))
+    settle()
+  }
+
+  const closedError = () => new DatabaseError({ file: name, reason: "io", detail: "the database is closed" })
+
+  return {
+    name,
+    read: <A>(f: (db: Statements) => A) =>
+      Effect.suspend((): Effect.Effect<A, DatabaseError> => {
+        if (closed) return Effect.fail(closedError())
+        try {
+          return Effect.succeed(f(reader))
+        } catch (cause) {
+          return isStorageFailure(cause) ? Effect.fail(toDatabaseError(name, cause)) : Effect.die(cause)
+        }
+      }),
+    write: <A, E = never>(f: (db: Statements, fail: (error: E) => never) => A) =>
+      Effect.async<A, E | DatabaseError>((resume) => {
+        if (closed || broken !== undefined) {
+          resume(Effect.fail(broken ?? closedError()))
+          return
+        }
+        // The queue holds jobs of many types; each is given back exactly what its own `f` returned or failed with.
+        queue.push({ f, resume: resume as Job["resume"] })
+        schedule()
+      }).pipe(Effect.uninterruptible),
+    close: Effect.async<void>((resume) => {
+      closed = true
+      const end = () => {
+        db.close()
+        resume(Effect.void)
+      }
+      if (queue.length === 0 && !scheduled) end()
+      else whenIdle = end
+    })
+  }
+}

@@ -1,0 +1,20 @@
+/** Sealed provider keys, and the audit log's head pinned outside audit.db. */
+import type { Migration } from "../database/Connection.ts"
+
+export const credentials: Migration = {
+  tables: ["credentials", "audit_pins"],
+  statements: [
+    `CREATE TABLE credentials (
+      provider TEXT PRIMARY KEY NOT NULL,
+      sealed BLOB NOT NULL,
+      updated_at BIGINT NOT NULL
+    )`,
+    `CREATE TABLE audit_pins (
+      name TEXT PRIMARY KEY NOT NULL,
+      seq BIGINT NOT NULL,
+      hash BLOB NOT NULL,
+      epoch BIGINT NOT NULL,
+      at BIGINT NOT NULL
+    )`
+  ]
+}

@@ -1,0 +1,4 @@
+/** Schema of cache.db, step by step; see `desk.ts` for how to add one. Taken: 0001 response cache. */
+import type { Migrations } from "../database/Connection.ts"
+
+export const cacheMigrations: Migrations = {}
