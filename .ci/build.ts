@@ -1,0 +1,114 @@
+/**
+ * build: makes dist/ from src/, ready to be packed.
+ *
+ *   npm run build            (node .ci/build.ts [ENTRY] [OUT])
+ *
+ * dist/ai-desk.js            the command: version guard, compile cache, then main.js
+ * dist/main.js, *.js         the program, bundled and minified; dynamic imports stay chunks of their own
+ * dist/THIRD-PARTY-NOTICES   licence texts of every package inside the bundle
+ *
+ * Everything is bundled except better-sqlite3, the only thing that has a native part. Fails if the
+ * bundle still wants any other package, or holds one without a licence text.
+ */
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { isBuiltin } from "node:module"
+import { dirname, join, resolve } from "node:path"
+import { build, type Rolldown } from "tsdown"
+
+const root = resolve(import.meta.dirname, "..")
+const entry = resolve(process.argv[2] ?? join(root, "src/main.ts"))
+const out = resolve(process.argv[3] ?? join(root, "dist"))
+const native = ["better-sqlite3"]
+
+const started = performance.now()
+const bundled = new Set<string>()
+const wanted = new Set<string>()
+
+/** `…/node_modules/@scope/name/lib/x.js` → `…/node_modules/@scope/name` */
+const packageOf = (file: string): string | undefined =>
+  /^(.*\/node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(file.replace(/^\0/, ""))?.[1]
+
+const record: Rolldown.Plugin = {
+  name: "record-packages",
+  generateBundle(_options, chunks) {
+    for (const chunk of Object.values(chunks)) {
+      if (chunk.type !== "chunk") continue
+      for (const [file, module] of Object.entries(chunk.modules)) {
+        const from = packageOf(file)
+        if (from !== undefined && module.renderedLength > 0) bundled.add(from)
+      }
+      for (const name of [...chunk.imports, ...chunk.dynamicImports]) {
+        if (!isBuiltin(name) && chunks[name] === undefined) wanted.add(name)
+      }
+    }
+  }
+}
+
+rmSync(out, { recursive: true, force: true })
+await build({
+  config: false,
+  cwd: root,
+  entry: { main: entry },
+  outDir: out,
+  format: "esm",
+  platform: "node",
+  target: "node22.18",
+  minify: true,
+  sourcemap: false,
+  dts: false,
+  clean: false,
+  report: false,
+  logLevel: "warn",
+  fixedExtension: false,
+  tsconfig: join(root, "tsconfig.json"),
+  deps: { neverBundle: native, alwaysBundle: [/.*/], onlyBundle: false },
+  plugins: [record],
+  outputOptions: { chunkFileNames: "[name]-[hash].js" }
+})
+
+const unexpected = [...wanted].filter((name) => !native.includes(name))
+if (unexpected.length > 0) {
+  throw new Error(`the bundle would need packages that an installation does not bring: ${unexpected.join(", ")}`)
+}
+
+interface Manifest {
+  readonly name: string
+  readonly version: string
+  readonly license?: string
+}
+const readManifest = (folder: string): Manifest => JSON.parse(readFileSync(join(folder, "package.json"), "utf8"))
+
+/** Packages of one monorepo carry the same text; some ship none, then the text of a sister or of the licence's own wording stands. */
+const licenceText = (folder: string): string | undefined => {
+  const file = readdirSync(folder).find((name) => /^(licen[cs]e|copying|unlicense)/i.test(name))
+  return file === undefined ? undefined : readFileSync(join(folder, file), "utf8").trim()
+}
+const texts = new Map<string, Array<string>>()
+for (const folder of [...bundled].sort()) {
+  const manifest = readManifest(folder)
+  const text = licenceText(folder) ?? `Licensed under ${manifest.license ?? ""}; the package ships no licence text.`
+  if (manifest.license === undefined && licenceText(folder) === undefined) {
+    throw new Error(`${manifest.name} has neither a licence field nor a licence text: it may not be bundled`)
+  }
+  texts.set(text, [...(texts.get(text) ?? []), `${manifest.name} ${manifest.version}`])
+}
+writeFileSync(
+  join(out, "THIRD-PARTY-NOTICES"),
+  `ai-desk contains code of the following packages.\n\n${[...texts]
+    .map(([text, names]) => `${"=".repeat(80)}\n${names.join("\n")}\n\n${text}\n`)
+    .join("\n")}`
+)
+
+const { version } = readManifest(root)
+writeFileSync(
+  join(out, "ai-desk.js"),
+  readFileSync(join(root, ".ci/bin.js"), "utf8").replace("AI_DESK_VERSION", version)
+)
+chmodSync(join(out, "ai-desk.js"), 0o755)
+
+const files = readdirSync(out).filter((name) => name.endsWith(".js"))
+const size = files.reduce((sum, name) => sum + statSync(join(out, name)).size, 0)
+if (!existsSync(join(out, "main.js"))) throw new Error(`${dirname(entry)}: the entry did not become main.js`)
+console.log(
+  `${files.length} files, ${Math.round(size / 1024)} KB, ${bundled.size} packages inside, ${Math.round(performance.now() - started)} ms`
+)
