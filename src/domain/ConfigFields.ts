@@ -6,26 +6,17 @@
 import { Schema } from "effect"
 import { fromUsd, NanoUsd, toUsd } from "./Money.ts"
 
-/** A field that may be left out of the file: `fallback` is then in force. */
-export const field = <S extends Schema.Schema.AnyNoContext>(
-  schema: S,
-  description: string,
-  fallback: () => Schema.Schema.Type<S>
-) => Schema.optionalWith(described(schema, description), { default: fallback, exact: true })
+/** A field that may be left out of the file: `fallback` is then in force. `B` keeps literals from widening. */
+export const field = <A, I, B extends A>(schema: Schema.Schema<A, I>, description: string, fallback: () => B) =>
+  Schema.optionalWith(schema.annotations({ description }), { default: (): A => fallback(), exact: true })
 
 /** A field that is absent unless stated. */
-export const may = <S extends Schema.Schema.AnyNoContext>(schema: S, description: string) =>
-  Schema.optionalWith(described(schema, description), { exact: true })
+export const may = <A, I>(schema: Schema.Schema<A, I>, description: string) =>
+  Schema.optionalWith(schema.annotations({ description }), { exact: true })
 
 /** A section of which every field has a default; left out, all of them are in force. */
-export const section = <S extends Schema.Schema.AnyNoContext>(schema: S, description: string) =>
+export const section = <A, I>(schema: Schema.Schema<A, I>, description: string) =>
   field(schema, description, () => Schema.decodeUnknownSync(schema)({}))
-
-const described = <S extends Schema.Schema.AnyNoContext>(
-  schema: S,
-  description: string
-): Schema.Schema<Schema.Schema.Type<S>, Schema.Schema.Encoded<S>> =>
-  Schema.make(schema.annotations({ description }).ast)
 
 export const Text = Schema.String.pipe(Schema.maxLength(65_536))
 export const Name = Schema.String.pipe(
