@@ -7,7 +7,7 @@ import { Schema } from "effect"
 import { fromUsd, NanoUsd, toUsd } from "./Money.ts"
 
 /** A field that may be left out of the file: `fallback` is then in force. `B` keeps literals from widening. */
-export const field = <A, I, B extends A>(schema: Schema.Schema<A, I>, description: string, fallback: () => B) =>
+export const field = <A, I, const B extends A>(schema: Schema.Schema<A, I>, description: string, fallback: () => B) =>
   Schema.optionalWith(schema.annotations({ description }), { default: (): A => fallback(), exact: true })
 
 /** A field that is absent unless stated. */
