@@ -251,7 +251,7 @@ export const processHome: Rule = (sources) => {
   const rule = importsOnlyIn("node:child_process", /^(node:)?child_process$/, (path) => processHomes.test(path))
   const inSandbox = sources.filter(
     (source) =>
-      /^tools\//.test(source.path) && source.imports.some((each) => /^(node:)?child_process$/.test(each.specifier))
+      source.path.startsWith("tools/") && source.imports.some((each) => /^(node:)?child_process$/.test(each.specifier))
   )
   return [
     ...rule(sources),
