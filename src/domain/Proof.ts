@@ -9,6 +9,7 @@
 import type { Agent } from "./Agent.ts"
 import type { AgentId, LeaseId, RunId, SessionId, ToolCallId } from "./Ids.ts"
 import type { ModelRef } from "./Model.ts"
+import type { NanoUsd } from "./Money.ts"
 
 declare const proof: unique symbol
 
@@ -27,7 +28,7 @@ export interface BudgetLease {
   readonly model: ModelRef
   /** Worst case, tokens and nano-USD. */
   readonly tokens: number
-  readonly cost: number
+  readonly cost: NanoUsd
 }
 
 /** Leave to run exactly this call: tool, decoded arguments, agent, session and run. */

@@ -1,0 +1,329 @@
+/**
+ * AgentRuntime: carries out, step by step, what Turn says comes next. The whole path of a message:
+ *
+ *   scan → accept → (cache → reserve → ask → settle → tools)* → end
+ *
+ * Guarantees: a message that was scanned and accepted is in the log before anything is done with it;
+ * a session has one run at a time; a stop takes effect at once, nothing happens after it, and the log
+ * says so; whatever a run fails with is recorded as its end.
+ */
+import { Cause, Chunk, Clock, Context, Effect, Exit, Fiber, Layer, Mailbox, Ref, Schema, Stream } from "effect"
+import type { Agent, AgentNotFound } from "../domain/Agent.ts"
+import { AuditEvent, type AuditUnavailable } from "../domain/Audit.ts"
+import { type PrincipalId, type RunId, SessionId } from "../domain/Ids.ts"
+import { userText } from "../domain/Message.ts"
+import { noUsage } from "../domain/Model.ts"
+import { NanoUsd } from "../domain/Money.ts"
+import { MessageScanned, RunEnded, type RunEvent, RunStarted } from "../domain/RunEvent.ts"
+import { type SessionCorrupt, SessionNotFound } from "../domain/Session.ts"
+import { MessageAccepted, type TurnEnd, TurnEnded } from "../domain/SessionEvent.ts"
+import type { ThreatBlocked } from "../domain/Threat.ts"
+import { Audit } from "../kernel/Audit.ts"
+import type { DatabaseError } from "../kernel/Database.ts"
+import { Events, RunChanged } from "../kernel/Events.ts"
+import { newId } from "../kernel/Ids.ts"
+import * as KeyedLock from "../kernel/KeyedLock.ts"
+import type { RouterError } from "../model/Router.ts"
+import { Agents } from "./Agents.ts"
+import * as ModelStep from "./ModelStep.ts"
+import * as RunContext from "./RunContext.ts"
+import { SessionStore } from "./SessionStore.ts"
+import { ThreatScanner } from "./ThreatScanner.ts"
+import * as ToolStep from "./ToolStep.ts"
+import * as Turn from "./Turn.ts"
+
+export interface RunRequest {
+  /** Absent: the session's agent, or the default one. */
+  readonly agent?: string
+  /** Absent: a new session. */
+  readonly session?: SessionId
+  readonly principal: PrincipalId
+  readonly message: string
+}
+
+/** The session belongs to another agent than the one named. */
+export class SessionOfOtherAgent extends Schema.TaggedError<SessionOfOtherAgent>()("SessionOfOtherAgent", {
+  session: SessionId,
+  agent: Schema.String
+}) {
+  override get message(): string {
+    return `session ${this.session} belongs to agent ${this.agent}`
+  }
+  get fix(): string {
+    return `leave the agent out, or name ${this.agent}`
+  }
+}
+
+/** There is no run to go on with: the last one ended. */
+export class NothingToResume extends Schema.TaggedError<NothingToResume>()("NothingToResume", { session: SessionId }) {
+  override get message(): string {
+    return `session ${this.session} was not interrupted: its last turn ended`
+  }
+  get fix(): string {
+    return "send it a message instead"
+  }
+}
+
+export type RunError =
+  | AgentNotFound
+  | SessionNotFound
+  | SessionCorrupt
+  | SessionOfOtherAgent
+  | ThreatBlocked
+  | RouterError
+  | AuditUnavailable
+  | DatabaseError
+
+export class AgentRuntime extends Context.Tag("ai-desk/agent/AgentRuntime")<
+  AgentRuntime,
+  {
+    /** Runs one message. The stream ends with one RunEnded or fails; closing it early stops the run. */
+    readonly run: (request: RunRequest) => Stream.Stream<RunEvent, RunError>
+    /** Goes on with a turn that a crash cut off. What was running then is not repeated. */
+    readonly resume: (
+      session: SessionId,
+      principal: PrincipalId
+    ) => Stream.Stream<RunEvent, RunError | NothingToResume>
+    /** Stops a run; returns when it has ended. False when no such run is going on. */
+    readonly stop: (run: RunId) => Effect.Effect<boolean>
+  }
+>() {}
+
+const interruptedReport = "The gateway stopped during this turn."
+
+const make = Effect.gen(function* () {
+  const agents = yield* Agents
+  const store = yield* SessionStore
+  const scanner = yield* ThreatScanner
+  const audit = yield* Audit
+  const events = yield* Events
+  const modelStep = yield* ModelStep.make
+  const toolStep = yield* ToolStep.make
+  const sessions = KeyedLock.make<SessionId>()
+  const running = new Map<RunId, Fiber.RuntimeFiber<void>>()
+
+  const auditRun = (ctx: RunContext.RunContext, type: "message.accepted" | "run.ended", data: AuditEvent["data"]) =>
+    audit.note(
+      AuditEvent.make({
+        type,
+        agent: ctx.agent.id,
+        principal: ctx.principal,
+        session: ctx.session,
+        run: ctx.run,
+        data
+      })
+    )
+
+  /** The one way in which a run ends: in the log, in the audit log, for the listeners. */
+  const end = (ctx: RunContext.RunContext, startedAt: number, how: TurnEnd, text: string) =>
+    Effect.gen(function* () {
+      yield* ctx.record(new TurnEnded({ run: ctx.run, end: how, report: how === "answered" ? "" : text }))
+      const { run } = yield* ctx.view
+      const durationMs = (yield* Clock.currentTimeMillis) - startedAt
+      const { usage, cost, toolCalls } = run ?? { usage: noUsage, cost: NanoUsd.make(0), toolCalls: 0 }
+      yield* auditRun(ctx, "run.ended", { end: how, toolCalls, tokens: usage.totalTokens, nanoUsd: cost })
+      yield* events.publish(
+        new RunChanged({ agent: ctx.agent.id, session: ctx.session, run: ctx.run, state: "ended" })
+      )
+      return new RunEnded({ end: how, text, usage, cost, durationMs, toolCalls })
+    })
+
+  /** Follows Turn until it says that the turn is over. */
+  const loop = (ctx: RunContext.RunContext, startedAt: number) =>
+    Effect.gen(function* () {
+      while (true) {
+        const step = Turn.next(yield* ctx.view, { maxRounds: ctx.agent.tools.maxRounds })
+        switch (step._tag) {
+          case "Idle":
+            return
+          case "Ask":
+            yield* modelStep.ask(ctx)
+            break
+          case "Run":
+            yield* toolStep.run(ctx, step.calls)
+            break
+          case "CloseUnknown":
+            yield* toolStep.closeUnknown(ctx, step.calls)
+            break
+          case "End":
+            return yield* Effect.flatMap(end(ctx, startedAt, step.end, step.text), ctx.emit)
+        }
+      }
+    })
+
+  const failureText = (cause: Cause.Cause<unknown>): string => {
+    const error = Cause.squash(cause)
+    return Cause.isFailure(cause) && error instanceof Error ? error.message : "an internal error"
+  }
+
+  /** Runs to an end that is recorded, also when it fails or is stopped. */
+  const follow = (ctx: RunContext.RunContext) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const startedAt = yield* Clock.currentTimeMillis
+        const exit = yield* Effect.exit(restore(loop(ctx, startedAt)))
+        if (Exit.isSuccess(exit)) return
+        if (Cause.isInterruptedOnly(exit.cause)) {
+          yield* Effect.flatMap(end(ctx, startedAt, "stopped", "Stopped on request."), ctx.emit)
+          return
+        }
+        yield* end(ctx, startedAt, "failed", failureText(exit.cause)).pipe(
+          Effect.catchAllCause((also) => Effect.failCause(Cause.sequential(exit.cause, also)))
+        )
+        return yield* Effect.failCause(exit.cause)
+      })
+    )
+
+  const scanMessage = (request: RunRequest, agent: Agent, run: RunId) =>
+    Effect.gen(function* () {
+      const before = yield* Clock.currentTimeNanos
+      const verdict = yield* scanner.scan(request.message).pipe(
+        Effect.tapErrorTag("ThreatBlocked", (blocked) =>
+          audit.append(
+            AuditEvent.make({
+              type: "threat.blocked",
+              agent: agent.id,
+              principal: request.principal,
+              run,
+              data: {
+                score: blocked.verdict.score,
+                rules: blocked.verdict.findings.map((f) => f.rule).join(" ")
+              }
+            })
+          )
+        )
+      )
+      const durationMs = Number((yield* Clock.currentTimeNanos) - before) / 1e6
+      return new MessageScanned({ verdict, durationMs })
+    })
+
+  /** A foreign session is not found rather than forbidden: ids tell a stranger nothing. */
+  const ownSession = (session: SessionId, principal: PrincipalId) =>
+    Effect.filterOrFail(
+      store.summary(session),
+      (summary) => summary.principal === principal,
+      () => new SessionNotFound({ id: session })
+    )
+
+  const loadView = (session: SessionId) =>
+    Effect.map(store.log(session), (log) => Turn.fold(log.map((logged) => logged.event)))
+
+  const chooseAgent = (request: RunRequest) =>
+    Effect.gen(function* () {
+      if (request.session === undefined) return yield* agents.get(request.agent)
+      const summary = yield* ownSession(request.session, request.principal)
+      if (request.agent !== undefined && request.agent !== summary.agent) {
+        return yield* new SessionOfOtherAgent({ session: request.session, agent: summary.agent })
+      }
+      return yield* agents.get(summary.agent)
+    })
+
+  /** A turn that a crash left open ends as interrupted before a new message is taken. */
+  const closeInterrupted = (ctx: RunContext.RunContext, open: Turn.RunState) =>
+    Effect.gen(function* () {
+      const crashed = { ...ctx, run: open.run }
+      const intended = (yield* ctx.view).calls.filter((state) => state.stage === "intended")
+      yield* toolStep.closeUnknown(crashed, intended)
+      yield* crashed.record(new TurnEnded({ run: open.run, end: "interrupted", report: interruptedReport }))
+      yield* auditRun(crashed, "run.ended", { end: "interrupted" })
+    })
+
+  type Emit = (event: RunEvent) => Effect.Effect<void>
+
+  const body = (request: RunRequest, run: RunId, emit: Emit) =>
+    Effect.gen(function* () {
+      const agent = yield* chooseAgent(request)
+      const session = request.session ?? (yield* newId("sess"))
+      yield* emit(new RunStarted({ run, session, agent: agent.id }))
+      yield* emit(yield* scanMessage(request, agent, run))
+      yield* sessions.withLock(session)(
+        Effect.gen(function* () {
+          const view = yield* Ref.make(request.session === undefined ? Turn.emptyView : yield* loadView(session))
+          const ctx = RunContext.make({ agent, session, run, principal: request.principal, view, store, emit })
+          const before = (yield* ctx.view).run
+          if (before !== null && before.ended === null) yield* closeInterrupted(ctx, before)
+          const { principal } = request
+          yield* ctx.record(
+            new MessageAccepted({ run, agent: agent.id, principal, message: userText(request.message) })
+          )
+          yield* auditRun(ctx, "message.accepted", { characters: request.message.length })
+          yield* events.publish(new RunChanged({ agent: agent.id, session, run, state: "started" }))
+          yield* follow(ctx)
+        })
+      )
+    })
+
+  const resumeBody = (session: SessionId, principal: PrincipalId, emit: Emit, onRun: (run: RunId) => void) =>
+    sessions.withLock(session)(
+      Effect.gen(function* () {
+        const summary = yield* ownSession(session, principal)
+        const loaded = yield* loadView(session)
+        const open = loaded.run
+        if (open === null || open.ended !== null) return yield* new NothingToResume({ session })
+        onRun(open.run)
+        const agent = yield* agents.get(summary.agent)
+        yield* emit(new RunStarted({ run: open.run, session, agent: agent.id }))
+        const view = yield* Ref.make(loaded)
+        yield* follow(RunContext.make({ agent, session, run: open.run, principal, view, store, emit }))
+      })
+    )
+
+  /**
+   * A run lives in a fiber of its own, so that `stop` can end it while the stream goes on to tell
+   * how it ended. An interrupted run ends its stream normally: RunEnded has been sent by then.
+   */
+  const streamed = <E>(
+    start: (emit: Emit, onRun: (run: RunId) => void) => Effect.Effect<void, E>
+  ): Stream.Stream<RunEvent, E> =>
+    Stream.unwrapScoped(
+      Effect.gen(function* () {
+        const mailbox = yield* Mailbox.make<RunEvent, E>()
+        let known: RunId | undefined
+        const started = yield* Effect.makeLatch(false)
+        const fiber: Fiber.RuntimeFiber<void> = yield* started
+          .whenOpen(
+            start(
+              (event) => Effect.asVoid(mailbox.offer(event)),
+              (run) => {
+                known = run
+                running.set(run, fiber)
+              }
+            )
+          )
+          .pipe(
+            Effect.onExit((exit) => {
+              if (known !== undefined) running.delete(known)
+              return Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)
+                ? mailbox.failCause(exit.cause)
+                : mailbox.end
+            }),
+            // The failure has reached the mailbox; the fiber itself has nobody to tell it to.
+            Effect.exit,
+            Effect.asVoid,
+            Effect.forkScoped
+          )
+        yield* started.open
+        return Mailbox.toStream(mailbox)
+      })
+    )
+
+  yield* Effect.addFinalizer(() => Fiber.interruptAll(Chunk.fromIterable(running.values())))
+
+  return AgentRuntime.of({
+    run: (request) =>
+      streamed((emit, onRun) =>
+        Effect.flatMap(newId("run"), (run) => {
+          onRun(run)
+          return body(request, run, emit)
+        })
+      ),
+    resume: (session, principal) => streamed((emit, onRun) => resumeBody(session, principal, emit, onRun)),
+    stop: (run) =>
+      Effect.suspend(() => {
+        const fiber = running.get(run)
+        return fiber === undefined ? Effect.succeed(false) : Effect.as(Fiber.interrupt(fiber), true)
+      })
+  })
+})
+
+export const layer = Layer.scoped(AgentRuntime, make)
