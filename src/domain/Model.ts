@@ -78,13 +78,21 @@ export class Completed extends Schema.TaggedClass<Completed>()("Completed", {
 
 export type ModelEvent = TextDelta | ToolCallStarted | Completed
 
-/** USD per million tokens, and the sizes that bound a worst case. */
-export class ModelPrice extends Schema.Class<ModelPrice>("ModelPrice")({
+const Rates = {
   inputPerMillion: Schema.Number.pipe(Schema.nonNegative()),
   outputPerMillion: Schema.Number.pipe(Schema.nonNegative()),
   cacheReadPerMillion: Schema.Number.pipe(Schema.nonNegative()),
-  cacheWritePerMillion: Schema.Number.pipe(Schema.nonNegative()),
-  contextWindow: Schema.Int.pipe(Schema.positive())
+  cacheWritePerMillion: Schema.Number.pipe(Schema.nonNegative())
+}
+
+/** USD per million tokens, and the sizes that bound a worst case. */
+export class ModelPrice extends Schema.Class<ModelPrice>("ModelPrice")({
+  ...Rates,
+  contextWindow: Schema.Int.pipe(Schema.positive()),
+  /** True when nobody stated the window and it was assumed; it then bounds no worst case. */
+  windowAssumed: Schema.optional(Schema.Boolean),
+  /** Rates of the whole request once its prompt has more than `above` tokens; ascending. */
+  tiers: Schema.optional(Schema.Array(Schema.Struct({ above: Schema.Int.pipe(Schema.nonNegative()), ...Rates })))
 }) {}
 
 export class Answer extends Schema.Class<Answer>("Answer")({
@@ -119,7 +127,9 @@ export class ModelError extends Schema.TaggedError<ModelError>()("ModelError", {
   status: Schema.optional(Schema.Int),
   retryAfterMs: Schema.optional(Schema.Number),
   /** True when the provider had begun to answer: output tokens may be billed and text may have been shown. */
-  partial: Schema.Boolean
+  partial: Schema.Boolean,
+  /** True when the request provably never reached the provider (no address, connection refused), so that nothing can be billed. */
+  unsent: Schema.optional(Schema.Boolean)
 }) {
   override get message(): string {
     const status = this.status === undefined ? "" : ` (HTTP ${this.status})`
