@@ -7,15 +7,15 @@
  * a session has one run at a time; a stop takes effect at once, nothing happens after it, and the log
  * says so; whatever a run fails with is recorded as its end.
  */
-import { Cause, Chunk, Clock, Context, Effect, Exit, Fiber, Layer, Mailbox, Ref, Schema, Stream } from "effect"
+import { Cause, Chunk, Clock, Context, Effect, Exit, Fiber, Layer, Mailbox, Ref, Stream } from "effect"
 import type { Agent, AgentNotFound } from "../domain/Agent.ts"
 import { AuditEvent, type AuditUnavailable } from "../domain/Audit.ts"
-import { type PrincipalId, type RunId, SessionId } from "../domain/Ids.ts"
+import type { PrincipalId, RunId, SessionId } from "../domain/Ids.ts"
 import { userText } from "../domain/Message.ts"
 import { noUsage } from "../domain/Model.ts"
 import { NanoUsd } from "../domain/Money.ts"
 import { MessageScanned, RunEnded, type RunEvent, RunStarted } from "../domain/RunEvent.ts"
-import { type SessionCorrupt, SessionNotFound } from "../domain/Session.ts"
+import { NothingToResume, type SessionCorrupt, SessionNotFound, SessionOfOtherAgent } from "../domain/Session.ts"
 import { MessageAccepted, type TurnEnd, TurnEnded } from "../domain/SessionEvent.ts"
 import type { ThreatBlocked } from "../domain/Threat.ts"
 import { Audit } from "../kernel/Audit.ts"
@@ -39,29 +39,6 @@ export interface RunRequest {
   readonly session?: SessionId
   readonly principal: PrincipalId
   readonly message: string
-}
-
-/** The session belongs to another agent than the one named. */
-export class SessionOfOtherAgent extends Schema.TaggedError<SessionOfOtherAgent>()("SessionOfOtherAgent", {
-  session: SessionId,
-  agent: Schema.String
-}) {
-  override get message(): string {
-    return `session ${this.session} belongs to agent ${this.agent}`
-  }
-  get fix(): string {
-    return `leave the agent out, or name ${this.agent}`
-  }
-}
-
-/** There is no run to go on with: the last one ended. */
-export class NothingToResume extends Schema.TaggedError<NothingToResume>()("NothingToResume", { session: SessionId }) {
-  override get message(): string {
-    return `session ${this.session} was not interrupted: its last turn ended`
-  }
-  get fix(): string {
-    return "send it a message instead"
-  }
 }
 
 export type RunError =

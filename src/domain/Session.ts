@@ -42,3 +42,26 @@ export class SessionCorrupt extends Schema.TaggedError<SessionCorrupt>()("Sessio
     return "restore desk.db from a backup, or start a new session; nothing was overwritten"
   }
 }
+
+/** The session belongs to another agent than the one named. */
+export class SessionOfOtherAgent extends Schema.TaggedError<SessionOfOtherAgent>()("SessionOfOtherAgent", {
+  session: SessionId,
+  agent: Schema.String
+}) {
+  override get message(): string {
+    return `session ${this.session} belongs to agent ${this.agent}`
+  }
+  get fix(): string {
+    return `leave the agent out, or name ${this.agent}`
+  }
+}
+
+/** There is no run to go on with: the last one ended. */
+export class NothingToResume extends Schema.TaggedError<NothingToResume>()("NothingToResume", { session: SessionId }) {
+  override get message(): string {
+    return `session ${this.session} was not interrupted: its last turn ended`
+  }
+  get fix(): string {
+    return "send it a message instead"
+  }
+}

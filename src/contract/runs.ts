@@ -1,0 +1,67 @@
+/**
+ * Runs: send a message to an agent, watch, stop, go on after a crash. A run is a stream of
+ * Server-Sent Events: `run` frames carry a RunEvent, one `failed` frame a RunFailure; the id counts from 1.
+ */
+import * as HttpApi from "@effect/platform/HttpApi"
+import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
+import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import { Schema } from "effect"
+import { AgentNotFound } from "../domain/Agent.ts"
+import { AuditUnavailable } from "../domain/Audit.ts"
+import { AgentPaused, BudgetExceeded } from "../domain/Budget.ts"
+import { RunId, SessionId } from "../domain/Ids.ts"
+import { ModelUnavailable, UnknownPrice } from "../domain/Model.ts"
+import { RunEvent } from "../domain/RunEvent.ts"
+import { NothingToResume, SessionCorrupt, SessionNotFound, SessionOfOtherAgent } from "../domain/Session.ts"
+import { ThreatBlocked } from "../domain/Threat.ts"
+import { GroundFailed } from "./failures.ts"
+
+/** A message of one person: long enough for a pasted file, short enough to scan and to keep. Characters. */
+export const maxMessageLength = 200_000
+
+export class StartRun extends Schema.Class<StartRun>("StartRun")({
+  agent: Schema.optional(Schema.String),
+  session: Schema.optional(SessionId),
+  message: Schema.String.pipe(
+    Schema.filter((text) => text.trim() !== "" || "expected a message, found an empty one"),
+    Schema.maxLength(maxMessageLength, { message: () => `expected a message of at most ${maxMessageLength} characters` })
+  )
+}) {}
+
+/** All ways in which a run can fail once it was asked for. */
+export const RunFailure = Schema.Union(
+  AgentNotFound,
+  SessionNotFound,
+  SessionCorrupt,
+  SessionOfOtherAgent,
+  NothingToResume,
+  ThreatBlocked,
+  ModelUnavailable,
+  UnknownPrice,
+  BudgetExceeded,
+  AgentPaused,
+  AuditUnavailable,
+  GroundFailed
+)
+export type RunFailure = typeof RunFailure.Type
+
+export const RunEventJson = Schema.parseJson(RunEvent)
+export const RunFailureJson = Schema.parseJson(RunFailure)
+
+const EventStream = HttpApiSchema.Text({ contentType: "text/event-stream" })
+
+export const RunsGroup = HttpApiGroup.make("runs")
+  .add(HttpApiEndpoint.post("start", "/api/runs").setPayload(StartRun).addSuccess(EventStream))
+  .add(
+    HttpApiEndpoint.post("resume", "/api/runs/resume")
+      .setPayload(Schema.Struct({ session: SessionId }))
+      .addSuccess(EventStream)
+  )
+  .add(
+    HttpApiEndpoint.post("stop", "/api/runs/:run/stop")
+      .setPath(Schema.Struct({ run: RunId }))
+      .addSuccess(Schema.Struct({ stopped: Schema.Boolean }))
+  )
+
+export const RunsApi = HttpApi.make("ai-desk").add(RunsGroup)

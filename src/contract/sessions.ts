@@ -1,0 +1,43 @@
+/** Sessions: list and read. The log of a session is the whole truth of it. */
+import * as HttpApi from "@effect/platform/HttpApi"
+import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
+import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import { Schema } from "effect"
+import { AgentId, SessionId } from "../domain/Ids.ts"
+import { SessionCorrupt, SessionLog, SessionNotFound, SessionSummary } from "../domain/Session.ts"
+import { GroundFailed } from "./failures.ts"
+
+export const SessionsGroup = HttpApiGroup.make("sessions")
+  .add(
+    HttpApiEndpoint.get("list", "/api/sessions")
+      .setUrlParams(
+        Schema.Struct({
+          agent: Schema.optional(AgentId),
+          limit: Schema.optionalWith(Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, 1000)), {
+            default: () => 50
+          })
+        })
+      )
+      .addSuccess(Schema.Array(SessionSummary))
+      .addError(SessionCorrupt, { status: 500 })
+      .addError(GroundFailed)
+  )
+  .add(
+    HttpApiEndpoint.get("show", "/api/sessions/:id")
+      .setPath(Schema.Struct({ id: SessionId }))
+      .addSuccess(SessionLog)
+      .addError(SessionNotFound, { status: 404 })
+      .addError(SessionCorrupt, { status: 500 })
+      .addError(GroundFailed)
+  )
+  // Reading a session out of the gateway is recorded; `show` on the owner's own screen is not.
+  .add(
+    HttpApiEndpoint.post("export", "/api/sessions/:id/export")
+      .setPath(Schema.Struct({ id: SessionId }))
+      .addSuccess(SessionLog)
+      .addError(SessionNotFound, { status: 404 })
+      .addError(SessionCorrupt, { status: 500 })
+      .addError(GroundFailed)
+  )
+
+export const SessionsApi = HttpApi.make("ai-desk").add(SessionsGroup)

@@ -1,0 +1,64 @@
+/**
+ * Answers the runs group: a run as Server-Sent Events. The stream ends with the run; a client that
+ * goes away stops it. A failure is a frame of its own, so that it arrives typed also after the start.
+ */
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import { Effect, Schema, Stream } from "effect"
+import { AgentRuntime, type RunError } from "../../agent/AgentRuntime.ts"
+import { type RunFailure, RunEventJson, RunFailureJson, RunsApi } from "../../contract/runs.ts"
+import { owner } from "../../domain/Ids.ts"
+import type { RunEvent } from "../../domain/RunEvent.ts"
+import type { NothingToResume } from "../../domain/Session.ts"
+import { isGround, toGroundFailed } from "./ground.ts"
+
+const encodeEvent = Schema.encodeSync(RunEventJson)
+const encodeFailure = Schema.encodeSync(RunFailureJson)
+
+const toFailure = (error: RunError | NothingToResume): RunFailure => {
+  if (error._tag === "AuditUnavailable") return error
+  return isGround(error) ? toGroundFailed(error) : error
+}
+
+interface Frame {
+  readonly event: "run" | "failed"
+  readonly data: string
+}
+
+/** JSON has no raw line breaks, so one data line holds a whole frame. */
+const frameText = (frame: Frame, index: number): string => `id: ${index + 1}\nevent: ${frame.event}\ndata: ${frame.data}\n\n`
+
+const encoder = new TextEncoder()
+
+const respond = (events: Stream.Stream<RunEvent, RunError | NothingToResume>) =>
+  HttpServerResponse.stream(
+    events.pipe(
+      Stream.map((event): Frame => ({ event: "run", data: encodeEvent(event) })),
+      Stream.catchAll((error) =>
+        Stream.succeed<Frame>({ event: "failed", data: encodeFailure(toFailure(error)) })
+      ),
+      Stream.zipWithIndex,
+      Stream.map(([frame, index]) => encoder.encode(frameText(frame, index)))
+    ),
+    { contentType: "text/event-stream", headers: { "cache-control": "no-store" } }
+  )
+
+export const layer = HttpApiBuilder.group(RunsApi, "runs", (handlers) =>
+  Effect.map(AgentRuntime, (runtime) =>
+    handlers
+      .handle("start", ({ payload }) =>
+        Effect.succeed(
+          respond(
+            runtime.run({
+              principal: owner,
+              message: payload.message,
+              ...(payload.agent === undefined ? {} : { agent: payload.agent }),
+              ...(payload.session === undefined ? {} : { session: payload.session })
+            })
+          )
+        )
+      )
+      .handle("resume", ({ payload }) => Effect.succeed(respond(runtime.resume(payload.session, owner))))
+      .handle("stop", ({ path }) => Effect.map(runtime.stop(path.run), (stopped) => ({ stopped })))
+  )
+)
