@@ -10,14 +10,17 @@
  * Everything is bundled except better-sqlite3, the only thing that has a native part. Fails if the
  * bundle still wants any other package, or holds one without a licence text.
  */
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { isBuiltin } from "node:module"
 import { dirname, join, resolve } from "node:path"
+import { stripVTControlCharacters } from "node:util"
 import { build, type Rolldown } from "tsdown"
 
 const root = resolve(import.meta.dirname, "..")
 const entry = resolve(process.argv[2] ?? join(root, "src/main.ts"))
-const out = resolve(process.argv[3] ?? join(root, "dist"))
+const target = resolve(process.argv[3] ?? join(root, "dist"))
+/** Built aside and moved into place whole, so that a failed build leaves the last good one. */
+const out = `${target}.${process.pid}`
 const native = ["better-sqlite3"]
 
 const started = performance.now()
@@ -44,7 +47,7 @@ const record: Rolldown.Plugin = {
   }
 }
 
-rmSync(out, { recursive: true, force: true })
+process.once("exit", () => rmSync(out, { recursive: true, force: true }))
 await build({
   config: false,
   cwd: root,
@@ -64,6 +67,10 @@ await build({
   deps: { neverBundle: native, alwaysBundle: [/.*/], onlyBundle: false },
   plugins: [record],
   outputOptions: { chunkFileNames: "[name]-[hash].js" }
+}).catch((error: unknown) => {
+  const message = error instanceof Error ? error.message : String(error)
+  console.error(process.stderr.isTTY ? message : stripVTControlCharacters(message))
+  process.exit(1)
 })
 
 const unexpected = [...wanted].filter((name) => !native.includes(name))
@@ -75,21 +82,24 @@ interface Manifest {
   readonly name: string
   readonly version: string
   readonly license?: string
+  readonly author?: string | { readonly name: string }
 }
 const readManifest = (folder: string): Manifest => JSON.parse(readFileSync(join(folder, "package.json"), "utf8"))
 
-/** Packages of one monorepo carry the same text; some ship none, then the text of a sister or of the licence's own wording stands. */
-const licenceText = (folder: string): string | undefined => {
-  const file = readdirSync(folder).find((name) => /^(licen[cs]e|copying|unlicense)/i.test(name))
-  return file === undefined ? undefined : readFileSync(join(folder, file), "utf8").trim()
+/** The package's own text; a package that only names MIT gets that licence's wording with its author. */
+const licenceText = (folder: string, { author, license, name }: Manifest): string => {
+  const file = readdirSync(folder).find((each) => /^(licen[cs]e|copying|unlicense)/i.test(each))
+  if (file !== undefined) return readFileSync(join(folder, file), "utf8").trim()
+  if (license !== "MIT")
+    throw new Error(`${name} (${license ?? "no licence"}) ships no licence text: it may not be bundled`)
+  const holder = typeof author === "string" ? author : (author?.name ?? `the authors of ${name}`)
+  const mit = readFileSync(join(root, "LICENSE"), "utf8").trim()
+  return mit.replace(/^Copyright .*$/m, `Copyright (c) ${holder}`)
 }
 const texts = new Map<string, Array<string>>()
 for (const folder of [...bundled].sort()) {
   const manifest = readManifest(folder)
-  const text = licenceText(folder) ?? `Licensed under ${manifest.license ?? ""}; the package ships no licence text.`
-  if (manifest.license === undefined && licenceText(folder) === undefined) {
-    throw new Error(`${manifest.name} has neither a licence field nor a licence text: it may not be bundled`)
-  }
+  const text = licenceText(folder, manifest)
   texts.set(text, [...(texts.get(text) ?? []), `${manifest.name} ${manifest.version}`])
 }
 writeFileSync(
@@ -109,6 +119,8 @@ chmodSync(join(out, "ai-desk.js"), 0o755)
 const files = readdirSync(out).filter((name) => name.endsWith(".js"))
 const size = files.reduce((sum, name) => sum + statSync(join(out, name)).size, 0)
 if (!existsSync(join(out, "main.js"))) throw new Error(`${dirname(entry)}: the entry did not become main.js`)
+rmSync(target, { recursive: true, force: true })
+renameSync(out, target)
 console.log(
   `${files.length} files, ${Math.round(size / 1024)} KB, ${bundled.size} packages inside, ${Math.round(performance.now() - started)} ms`
 )
