@@ -6,7 +6,9 @@
  */
 import type { Migrations } from "../database/Connection.ts"
 import { credentials } from "./0001_credentials.ts"
+import { budget } from "./0002_budget.ts"
 
 export const deskMigrations: Migrations = {
-  "0001_credentials": credentials
+  "0001_credentials": credentials,
+  "0002_budget": budget
 }
