@@ -3,7 +3,7 @@
  * by field, so that naming one limit never drops another; every reference (agent, provider) must
  * lead somewhere; paths become absolute.
  */
-import { Option, Schema } from "effect"
+import { Schema } from "effect"
 import { Agent, Caps } from "../../domain/Agent.ts"
 import { type AgentDefaults, AgentEntry } from "../../domain/AgentConfig.ts"
 import type { Config } from "../../domain/Config.ts"
@@ -210,9 +210,8 @@ export const resolveAgents = (config: Config, around: Surroundings): Resolved =>
     if (entry.workspace.includes("\0"))
       problems.push(new SettingsProblem({ at, expected: "a path", found: "a text with a zero byte" }))
     const workspace = absolute(entry.workspace.replaceAll("\0", ""), around)
-    Option.fromNullable(refusal(workspace, around)).pipe(
-      Option.map((refused) => problems.push(new SettingsProblem({ at, expected, ...refused })))
-    )
+    const refused = refusal(workspace, around)
+    if (refused !== null) problems.push(new SettingsProblem({ at, expected, ...refused }))
     return agentOf(entry, config.agents.defaults, i === chosen, workspace)
   })
   const ordered = [...agents.filter((agent) => agent.isDefault), ...agents.filter((agent) => !agent.isDefault)]
