@@ -77,7 +77,7 @@ const patterns: ReadonlyArray<readonly [RegExp, string]> = [
   [/\bya29\.[A-Za-z0-9_-]{20,}/g, mark],
   [/\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{0,}/g, mark],
   [/\b(Bearer|Basic)(\s{1,4})[A-Za-z0-9._~+/=-]{8,}/gi, `$1$2${mark}`],
-  [/\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]{1,100}:)[^\s@/]{1,200}@/gi, `$1${mark}@`],
+  [/\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/"]{1,100}:)[^\s@/"]{1,200}@/gi, `$1${mark}@`],
   [
     /((?:x-api-key|x-goog-api-key|api[_-]?key|authorization|passw(?:or)?d|passphrase|master[_-]?key|client[_-]?secret|access[_-]?token|refresh[_-]?token)"?\s{0,4}[=:]\s{0,4}"?)(?!\[redacted\]|Bearer|Basic)[^\s"',;&]{6,}/gi,
     `$1${mark}`
@@ -92,28 +92,46 @@ export const redactText = (text: string): string => {
   return out
 }
 
-/** The same value with every text in it redacted, also keys, causes of errors and what maps and sets hold. */
-export const redactValue = (value: unknown, depth = 0): unknown => {
-  if (typeof value === "string") return redactText(value)
-  if (typeof value === "bigint" || typeof value === "symbol" || typeof value === "function")
-    return redactText(String(value))
-  if (typeof value !== "object" || value === null) return value
-  if (depth > 8) return "…"
+const mostEntries = 1000
+
+const hasToJson = (value: object): value is { readonly toJSON: () => unknown } =>
+  "toJSON" in value && typeof value.toJSON === "function"
+
+const redactObject = (value: object, depth: number): unknown => {
+  const next = (inner: unknown) => redacted(inner, depth + 1)
   if (RedactedValue.isRedacted(value)) return "<redacted>"
-  const next = (inner: unknown) => redactValue(inner, depth + 1)
   if (value instanceof Error) {
-    // A stack says where, for the log only; it begins with the message.
     const cause = value.cause === undefined ? {} : { cause: next(value.cause) }
-    return { name: value.name, message: redactText(value.message), stack: redactText(value.stack ?? ""), ...cause }
+    return { name: value.name, message: redactText(value.message), ...cause }
   }
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "invalid date" : value.toISOString()
   if (ArrayBuffer.isView(value)) return `<${value.byteLength} bytes>`
-  if (Array.isArray(value)) return value.slice(0, 1000).map(next)
-  if (value instanceof Map) return [...value].slice(0, 1000).map(next)
-  if (value instanceof Set) return [...value].slice(0, 1000).map(next)
-  return Object.fromEntries(
-    Object.entries(value)
-      .slice(0, 1000)
-      .map(([key, inner]) => [redactText(key), next(inner)])
-  )
+  if (Array.isArray(value)) return value.slice(0, mostEntries).map(next)
+  if (value instanceof Map || value instanceof Set) return [...value].slice(0, mostEntries).map(next)
+  if (hasToJson(value)) return next(value.toJSON())
+  const entries = Object.entries(value).slice(0, mostEntries)
+  return Object.fromEntries(entries.map(([key, inner]) => [redactText(key), next(inner)]))
+}
+
+const redacted = (value: unknown, depth: number): unknown => {
+  switch (typeof value) {
+    case "string":
+      return redactText(value)
+    case "bigint":
+    case "symbol":
+    case "function":
+      return redactText(String(value))
+    case "object":
+      return value === null ? null : depth > 8 ? "…" : redactObject(value, depth)
+    default:
+      return value
+  }
+}
+
+/** Plain data with every text in it redacted, keys and causes of errors too. Total, also for cycles and throwing getters. */
+export const redactValue = (value: unknown): unknown => {
+  try {
+    return redacted(value, 0)
+  } catch {
+    return "<unprintable>"
+  }
 }
