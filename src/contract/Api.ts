@@ -23,4 +23,15 @@ export const Api = HttpApi.make("ai-desk")
   .add(SecurityGroup)
   .add(KeysGroup)
 
-export type GroupName = keyof typeof Api.groups
+/** The first path segment after /api/ of a group's endpoints. */
+export type GroupName =
+  | "agents"
+  | "runs"
+  | "approvals"
+  | "sessions"
+  | "budget"
+  | "cache"
+  | "audit"
+  | "credentials"
+  | "security"
+  | "keys"

@@ -23,6 +23,8 @@ export const maxMessageLength = 200_000
 export class StartRun extends Schema.Class<StartRun>("StartRun")({
   agent: Schema.optional(Schema.String),
   session: Schema.optional(SessionId),
+  /** The client will show and answer approvals for as long as it reads the stream. Without one, calls that need a human are declined at once. */
+  approver: Schema.optionalWith(Schema.Boolean, { default: () => false }),
   message: Schema.String.pipe(
     Schema.filter((text) => text.trim() !== "" || "expected a message, found an empty one"),
     Schema.maxLength(maxMessageLength, { message: () => `expected a message of at most ${maxMessageLength} characters` })
@@ -55,7 +57,12 @@ export const RunsGroup = HttpApiGroup.make("runs")
   .add(HttpApiEndpoint.post("start", "/api/runs").setPayload(StartRun).addSuccess(EventStream))
   .add(
     HttpApiEndpoint.post("resume", "/api/runs/resume")
-      .setPayload(Schema.Struct({ session: SessionId }))
+      .setPayload(
+        Schema.Struct({
+          session: SessionId,
+          approver: Schema.optionalWith(Schema.Boolean, { default: () => false })
+        })
+      )
       .addSuccess(EventStream)
   )
   .add(

@@ -1,0 +1,85 @@
+/**
+ * ControlClient: how verbs ask. Every verb speaks the contract over an HttpClient; today its other end
+ * is this very process (only the part that the asked group needs is started), later a running gateway.
+ */
+import type * as HttpApi from "@effect/platform/HttpApi"
+import * as HttpApiClient from "@effect/platform/HttpApiClient"
+import type * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import { Context, Effect, Layer, Schema, type Scope } from "effect"
+import type { GroupName } from "../contract/Api.ts"
+import type { AppOptions } from "../domain/App.ts"
+
+/** The gateway's parts could not be started: bad settings, wrong key, a second process, a broken database. */
+export class StartFailed extends Schema.TaggedError<StartFailed>()("StartFailed", {
+  /** The tag of what went wrong. */
+  kind: Schema.String,
+  detail: Schema.String,
+  fix: Schema.optional(Schema.String)
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+export class ControlClient extends Context.Tag("ai-desk/cli/ControlClient")<
+  ControlClient,
+  {
+    /** A client that reaches one group's handlers; lives as long as the scope. */
+    readonly connect: (group: GroupName) => Effect.Effect<HttpClient.HttpClient, StartFailed, Scope.Scope>
+  }
+>() {}
+
+/** Only there to make addresses absolute; nothing listens on it. */
+const origin = "http://ai-desk.local"
+
+const overHandler = (handler: (request: Request) => Promise<Response>): HttpClient.HttpClient =>
+  HttpClient.make((request, url, signal) =>
+    Effect.gen(function* () {
+      const body = request.body
+      const init: RequestInit = { method: request.method, headers: request.headers, signal }
+      if (body._tag === "Uint8Array") init.body = new Uint8Array(body.body)
+      const response = yield* Effect.tryPromise({
+        try: () => handler(new Request(new URL(url.pathname + url.search, origin), init)),
+        catch: (cause) => new HttpClientError.RequestError({ request, reason: "Transport", cause })
+      })
+      return HttpClientResponse.fromWeb(request, response)
+    })
+  )
+
+/** Starts what is asked for, when it is asked for, in this process. */
+export const layerInProcess = (options: AppOptions): Layer.Layer<ControlClient> =>
+  Layer.scoped(
+    ControlClient,
+    Effect.gen(function* () {
+      const { open } = yield* Effect.promise(() => import("../App.ts"))
+      const app = yield* open(options)
+      return ControlClient.of({
+        connect: (group) =>
+          app.handler(group).pipe(
+            Effect.map(overHandler),
+            Effect.mapError(
+              (error) =>
+                new StartFailed({
+                  kind: error._tag,
+                  detail: error.message,
+                  ...("fix" in error && error.fix !== undefined ? { fix: error.fix } : {})
+                })
+            )
+          )
+      })
+    })
+  )
+
+/** The derived client of one group's API. */
+export const use = <Groups extends HttpApiGroup.HttpApiGroup.Any, E>(
+  api: HttpApi.HttpApi<"ai-desk", Groups, E, never>,
+  group: GroupName
+) =>
+  Effect.gen(function* () {
+    const control = yield* ControlClient
+    const httpClient = yield* control.connect(group)
+    return yield* HttpApiClient.makeWith(api, { httpClient, baseUrl: origin })
+  })

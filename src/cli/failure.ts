@@ -1,0 +1,72 @@
+/**
+ * The one way in which a verb fails: one message, the fix if there is one, and an exit code.
+ *
+ *   0 done · 1 failed · 2 bad usage or settings · 3 refused by a guard · 4 not found
+ *   5 ground (disk, keys, audit, another process) · 130 interrupted
+ */
+import { Cause, Effect, Option } from "effect"
+import { redactText } from "../kernel/Redaction.ts"
+import { Output, visible } from "./Output.ts"
+
+const codes: Readonly<Record<string, number>> = {
+  ValidationError: 2,
+  InvalidInput: 2,
+  SettingsInvalid: 2,
+  InvalidCredential: 2,
+  HttpApiDecodeError: 2,
+  ThreatBlocked: 3,
+  BudgetExceeded: 3,
+  AgentPaused: 3,
+  UnknownPrice: 3,
+  ToolDenied: 3,
+  ApprovalInvalid: 3,
+  SessionOfOtherAgent: 2,
+  NothingToResume: 2,
+  AgentNotFound: 4,
+  SessionNotFound: 4,
+  SandboxUnavailable: 5,
+  GroundFailed: 5,
+  AuditUnavailable: 5,
+  StartFailed: 5
+}
+
+interface Failure {
+  readonly _tag: string
+  readonly message: string
+  readonly fix?: string
+  /** Of StartFailed and GroundFailed: the tag of what went wrong underneath. */
+  readonly kind?: string
+}
+
+const isFailure = (error: unknown): error is Failure =>
+  typeof error === "object" && error !== null && "_tag" in error && "message" in error && typeof error.message === "string"
+
+export const exitCodeOf = (error: unknown): number => {
+  if (!isFailure(error)) return 1
+  return codes[error.kind ?? ""] ?? codes[error._tag] ?? 1
+}
+
+const internal: Failure = {
+  _tag: "InternalError",
+  message: "an internal error; nothing more is known to be wrong with what you asked",
+  fix: "run it again with AI_DESK_LOG_LEVEL=debug and report what the log says"
+}
+
+/** For people: `error:` and `fix:` lines. For machines: one JSON object on stderr. */
+export const report = (error: unknown): Effect.Effect<void, never, Output> =>
+  Effect.gen(function* () {
+    const output = yield* Output
+    const failure = isFailure(error) ? error : internal
+    const message = visible(redactText(failure.message))
+    const fix = failure.fix === undefined ? undefined : visible(redactText(failure.fix))
+    if (output.json) {
+      const body = { error: failure.kind ?? failure._tag, message, ...(fix === undefined ? {} : { fix }) }
+      return yield* output.error(JSON.stringify(body))
+    }
+    yield* output.error(`${output.style("red", "error:")} ${message}`)
+    if (fix !== undefined) yield* output.error(`  ${output.style("bold", "fix:")} ${fix}`)
+  })
+
+/** What a cause comes to for a person. Defects are reported without their insides; those go to the log. */
+export const errorOf = (cause: Cause.Cause<unknown>): unknown =>
+  Option.getOrElse(Cause.failureOption(cause), () => undefined)

@@ -1,0 +1,26 @@
+/** The command tree and how a command line is run. */
+import * as Command from "@effect/cli/Command"
+import manifest from "../../package.json" with { type: "json" }
+import * as agent from "./agent.ts"
+import * as audit from "./audit.ts"
+import * as budget from "./budget.ts"
+import * as cache from "./cache.ts"
+import * as config from "./config.ts"
+import * as credential from "./credential.ts"
+import * as session from "./session.ts"
+
+export const root = Command.make("ai-desk").pipe(
+  Command.withDescription("Security-first gateway for personal AI agents."),
+  Command.withSubcommands([
+    agent.command,
+    session.command,
+    budget.command,
+    cache.command,
+    credential.command,
+    audit.command,
+    config.command
+  ])
+)
+
+/** Runs a command line; fails with Exited, or with a ValidationError that has already been shown. */
+export const program = Command.run(root, { name: "Ai_DESK", version: manifest.version, executable: "ai-desk" })
