@@ -3,39 +3,12 @@
  * (sub-agents, MCP, skills) register theirs for as long as their scope lives. A name can be taken
  * once; a tool's labels are fixed at registration.
  */
-import { Context, type Effect, type Option, Schema, type Scope } from "effect"
-import type { ToolLabels } from "../domain/Labels.ts"
-import type { ToolSpec } from "../domain/Model.ts"
-import type { Permitted } from "../domain/Proof.ts"
-import type { SandboxUnavailable, ToolOutcome } from "../domain/Tool.ts"
+import { Context, Effect, JSONSchema, Layer, Option, Schema, type Scope } from "effect"
+import { ToolSpec } from "../domain/Model.ts"
+import { builtins } from "./builtin/Builtins.ts"
+import type { Tool } from "./Tool.ts"
 
-/** The tool itself could not do its work (not: the command exited non-zero). Shown to the model as an error result. */
-export class ToolFailed extends Schema.TaggedError<ToolFailed>()("ToolFailed", {
-  tool: Schema.String,
-  detail: Schema.String
-}) {
-  override get message(): string {
-    return `tool ${this.tool} failed: ${this.detail}`
-  }
-}
-
-export interface Tool {
-  readonly name: string
-  readonly description: string
-  readonly kind: "builtin" | "mcp" | "skill" | "agent"
-  readonly labels: ToolLabels
-  /** High-risk tools wait for a human unless the owner's settings say otherwise. */
-  readonly risk: "low" | "high"
-  /** Where the work is done: inside the sandbox, or by the gateway itself under the tool's own guards. */
-  readonly confinement: "sandbox" | "gateway"
-  /** Arguments as the model may send them; unknown fields are refused. */
-  readonly parameters: Schema.Schema.AnyNoContext
-  /** The call as a human reads it, from decoded arguments; raw, before escaping. */
-  readonly display: (args: unknown) => string
-  /** What a call may touch outside the session: paths, hosts, the command. For approvals and the taint gate. */
-  readonly sinks: (args: unknown) => ReadonlyArray<string>
-  readonly run: (permitted: Permitted) => Effect.Effect<ToolOutcome, ToolFailed | SandboxUnavailable>
-}
+export { type Tool, ToolFailed } from "./Tool.ts"
 
 export class ToolNameTaken extends Schema.TaggedError<ToolNameTaken>()("ToolNameTaken", { name: Schema.String }) {
   override get message(): string {
@@ -55,3 +28,48 @@ export class ToolRegistry extends Context.Tag("ai-desk/tools/ToolRegistry")<
     readonly spec: (tool: Tool) => ToolSpec
   }
 >() {}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const specOf = (tool: Tool): ToolSpec => {
+  const schema: unknown = JSONSchema.make(tool.parameters, { target: "jsonSchema2020-12" })
+  // Providers refuse or ignore the dialect's name; the rest is the same in all of them.
+  const { $schema: _, ...parameters } = isRecord(schema) ? schema : {}
+  return new ToolSpec({ name: tool.name, description: tool.description, parameters })
+}
+
+export const make = (initial: ReadonlyArray<Tool>): typeof ToolRegistry.Service => {
+  const tools = new Map<string, Tool>()
+  // Made once per tool: computing a JSON Schema costs more than the rest of an offer.
+  const specs = new WeakMap<Tool, ToolSpec>()
+  const add = (tool: Tool): Effect.Effect<Tool, ToolNameTaken> =>
+    Effect.suspend(() => {
+      if (tools.has(tool.name)) return Effect.fail(new ToolNameTaken({ name: tool.name }))
+      const fixed = Object.freeze({ ...tool, labels: Object.freeze(tool.labels) })
+      tools.set(tool.name, fixed)
+      return Effect.succeed(fixed)
+    })
+  for (const tool of initial) tools.set(tool.name, Object.freeze(tool))
+
+  return {
+    register: (tool) =>
+      Effect.asVoid(Effect.acquireRelease(add(tool), (fixed) => Effect.sync(() => tools.delete(fixed.name)))),
+    get: (name) => Effect.sync(() => Option.fromNullable(tools.get(name))),
+    all: Effect.sync(() => [...tools.values()].sort((a, b) => (a.name < b.name ? -1 : 1))),
+    spec: (tool) => {
+      const known = specs.get(tool)
+      if (known !== undefined) return known
+      const spec = specOf(tool)
+      specs.set(tool, spec)
+      return spec
+    }
+  }
+}
+
+/** With the built-in tools. */
+export const layer = Layer.effect(ToolRegistry, Effect.map(builtins, make))
+
+/** With exactly these tools. */
+export const layerOf = (tools: ReadonlyArray<Tool>): Layer.Layer<ToolRegistry> =>
+  Layer.sync(ToolRegistry, () => make(tools))
