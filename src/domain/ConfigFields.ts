@@ -27,6 +27,10 @@ export const Name = Schema.String.pipe(
 export const EnvName = Schema.String.pipe(
   Schema.pattern(/^[A-Z][A-Z0-9_]{0,99}$/, {
     message: () => "the name of an environment variable, in capitals, such as MY_PROVIDER_KEY"
+  }),
+  // Its value is sent to a provider; the master key must never be.
+  Schema.filter((name) => !name.startsWith("AI_DESK_"), {
+    message: () => "the name of an environment variable other than Ai_DESK's own"
   })
 )
 export const Url = Schema.String.pipe(

@@ -21,7 +21,7 @@ import {
 } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import Sqlite from "better-sqlite3"
-import { Context, Effect, Layer, Option, Schema, type Scope } from "effect"
+import { Context, Effect, Layer, Schema, type Scope } from "effect"
 import { type FileError, fileError, replaceFile, systemCode } from "./DurableFile.ts"
 import { Settings } from "./Settings.ts"
 
@@ -228,18 +228,3 @@ export const layerWriter: Layer.Layer<DataDir, DataDirUnsafe | DataDirInUse | Fi
   DataDir,
   Effect.tap(opened, (dir) => lock(dir.path))
 )
-
-/** Who holds the folder at the moment; none when nobody does, or when it has not said who it is. */
-export const holderOf = (dir: typeof DataDir.Service): Effect.Effect<Option.Option<number>> =>
-  acquire(dir.path).pipe(
-    Effect.matchEffect({
-      onFailure: (failure) =>
-        Effect.succeed(failure._tag === "DataDirInUse" ? Option.fromNullable(failure.pid) : Option.none()),
-      onSuccess: (handle) =>
-        Effect.sync(() => {
-          handle.close()
-          held.delete(handle)
-          return Option.none<number>()
-        })
-    })
-  )

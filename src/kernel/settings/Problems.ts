@@ -146,6 +146,10 @@ const structural = (ast: SchemaAST.AST): boolean => {
   return base._tag === "TypeLiteral" || base._tag === "TupleType"
 }
 
+/** A list or object was wanted and something else was there, so there is nothing inside to look at. */
+const ofWrongKind = (issue: ParseResult.ParseIssue): boolean =>
+  issue._tag === "Type" || (issue._tag === "Refinement" && issue.kind === "From" && ofWrongKind(issue.issue))
+
 /** The literals a text could have been meant as. */
 const literalsOf = (ast: SchemaAST.AST): ReadonlyArray<string> => {
   const base = innermost(ast)
@@ -180,7 +184,7 @@ export const problemsOf = (issue: ParseResult.ParseIssue, path = ""): ReadonlyAr
         ? issuesOf(issue).flatMap((inner) => problemsOf(inner, path))
         : here(issue.ast, issue.actual)
     case "Refinement":
-      return issue.kind === "From" && structural(issue.ast)
+      return issue.kind === "From" && structural(issue.ast) && !ofWrongKind(issue)
         ? problemsOf(issue.issue, path)
         : here(issue.ast, issue.actual)
     case "Transformation":

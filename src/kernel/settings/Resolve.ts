@@ -4,7 +4,7 @@
  * lead somewhere; paths become absolute.
  */
 import { Schema } from "effect"
-import { Agent, Caps } from "../../domain/Agent.ts"
+import { Agent, Caps, SandboxLimits } from "../../domain/Agent.ts"
 import { type AgentDefaults, AgentEntry } from "../../domain/AgentConfig.ts"
 import type { Config } from "../../domain/Config.ts"
 import { type ModelRef, splitModelRef } from "../../domain/Model.ts"
@@ -37,7 +37,7 @@ const agentOf = (entry: AgentEntry, base: AgentDefaults, isDefault: boolean, wor
     workspace,
     model: { ...base.model, ...entry.model },
     maxOutputTokens: entry.maxOutputTokens ?? base.maxOutputTokens,
-    sandbox: limits,
+    sandbox: new SandboxLimits(limits),
     tools: {
       ...base.tools,
       ...entry.tools,
