@@ -150,13 +150,15 @@ export const importDirections: Rule = perSource((source) => {
     const target = each.target
     const folder = target.split("/")[0] ?? ""
     const allowed =
-      source.path === "main.ts"
+      // The version a command shows.
+      (target === "package.json" && own === "cli") ||
+      (source.path === "main.ts"
         ? folder === "cli" || target === "App.ts"
         : source.path === "App.ts"
           ? folder in below && folder !== "cli" && folder !== "dashboard"
           : folder === own ||
             (below[own] ?? []).includes(folder) ||
-            (own === "cli" && (cliAlso.includes(target) || (target === "App.ts" && (each.dynamic || each.typeOnly))))
+            (own === "cli" && (cliAlso.includes(target) || (target === "App.ts" && (each.dynamic || each.typeOnly)))))
     return allowed ? [] : [`may not import ${target}${each.dynamic ? " (dynamically)" : ""}`]
   })
 })
@@ -306,7 +308,8 @@ export const proofs: Rule = perSource((source) =>
 )
 
 /** SQL stands in the stores alone; whoever else wants data asks a store. */
-const stores = [/^kernel\/(Database|Audit|Credentials|Crypto)\.ts$/, /^kernel\/(database|audit|crypto)\//]
+// DataDir's lock is an exclusively opened SQLite file.
+const stores = [/^kernel\/(DataDir|Database|Audit|Credentials|Crypto)\.ts$/, /^kernel\/(database|audit|crypto)\//]
   .concat([/^model\/(Budget|ResponseCache|Pricing)\.ts$/, /^model\/(budget|cache)\//])
   .concat([/^tools\/Approvals\.ts$/, /^agent\/SessionStore\.ts$/, /^agent\/(sessions?|store)\//])
 export const sqlHomes: Rule = perSource((source) =>
