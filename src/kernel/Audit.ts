@@ -6,9 +6,27 @@
  *
  * Guarantees: `append` returns only when the row is durable; what cannot be recorded fails with
  * `AuditUnavailable`, and the caller must then not do what it announced.
+ *
+ * Who can do what: without the keyring nobody can add or change a row unseen. With the MAC key that
+ * a running process holds, rows since the last checkpoint can be forged, earlier ones not: their
+ * keys are on no disk, and each checkpoint fixes them by root and signature. Rows cut off after the
+ * last checkpoint are missed: at most 1,000, or what came within 60 seconds of a kill. Whoever has
+ * the master key and can write the whole folder can rewrite it all; only a copy of a checkpoint kept
+ * elsewhere shows that.
  */
-import { Context, type Effect, type Stream } from "effect"
-import type { AuditEntry, AuditEvent, AuditReport, AuditUnavailable } from "../domain/Audit.ts"
+import { existsSync, readFileSync } from "node:fs"
+import { Chunk, Clock, Context, Effect, Fiber, Layer, Option, Queue, type Scope, Stream } from "effect"
+import { AuditEntry, type AuditEvent, type AuditReport, type AuditType, AuditUnavailable } from "../domain/Audit.ts"
+import * as Canon from "./audit/Canon.ts"
+import * as Checkpoint from "./audit/Checkpoint.ts"
+import * as Head from "./audit/Head.ts"
+import * as Merkle from "./audit/Merkle.ts"
+import { headOf, insertSql, isRow, rowsBefore, rowsBetween, stateOf, toEntry } from "./audit/Row.ts"
+import { verify as verifyLog } from "./audit/Verify.ts"
+import { DataDir } from "./DataDir.ts"
+import { Database, type Statements } from "./Database.ts"
+import { appendLine, fileError, replaceFile } from "./DurableFile.ts"
+import { Keyring } from "./Keyring.ts"
 
 export interface AuditFilter {
   readonly type?: string
@@ -23,7 +41,7 @@ export class Audit extends Context.Tag("ai-desk/kernel/Audit")<
   {
     /** Durable on return. Concurrent appends share one commit. */
     readonly append: (event: AuditEvent) => Effect.Effect<AuditEntry, AuditUnavailable>
-    /** For facts that announce nothing: queued into the next commit and not waited for; a failure makes later appends fail. */
+    /** For facts that announce nothing: queued into the next commit and not waited for; a failure makes later appends fail until it is made good. */
     readonly note: (event: AuditEvent) => Effect.Effect<void>
     /** Checks every row, checkpoint and pin. Damage is in the report, not in the error channel. */
     readonly verify: Effect.Effect<AuditReport, AuditUnavailable>
@@ -35,3 +53,310 @@ export class Audit extends Context.Tag("ai-desk/kernel/Audit")<
     readonly checkpoint: Effect.Effect<void, AuditUnavailable>
   }
 >() {}
+
+const rowsPerCheckpoint = 1000
+/** Soon after these there is a checkpoint, because they are what somebody would want to undo. */
+const keyEvents: ReadonlySet<AuditType> = new Set<AuditType>([
+  "config.changed",
+  "key.created",
+  "key.rotated",
+  "credential.set",
+  "credential.removed",
+  "approval.given",
+  "budget.resumed"
+])
+const readChunk = 256
+const unreadable = new AuditUnavailable({ reason: "audit.db: the newest row or the state of the log is not readable" })
+
+const unavailable = (error: { readonly message: string }) => new AuditUnavailable({ reason: error.message })
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
+const nextTurn: Effect.Effect<void> = Effect.async((resume) => {
+  setImmediate(() => resume(Effect.void))
+})
+
+const readIfThere = (path: string) =>
+  Effect.try({
+    try: () => (existsSync(path) ? readFileSync(path) : undefined),
+    catch: (cause) => fileError(path, "read", cause)
+  }).pipe(Effect.mapError(unavailable))
+
+const make: Effect.Effect<
+  Context.Tag.Service<typeof Audit>,
+  AuditUnavailable,
+  Database | Keyring | DataDir | Scope.Scope
+> = Effect.gen(function* () {
+  const { audit, desk } = yield* Database
+  const keyring = yield* Keyring
+  const dir = yield* DataDir
+  const stable = Head.stableKeys(yield* keyring.keys)
+  const headPath = dir.file(Head.fileName)
+  const checkpointsPath = dir.file(Checkpoint.fileName)
+
+  const firstKey = keyring.auditRoot.pipe(Effect.map(Head.firstKey), Effect.mapError(unavailable))
+  const read = <A>(f: (db: Statements) => A) => Effect.mapError(audit.read(f), unavailable)
+
+  const deskPin = desk
+    .read((db) => db.get("SELECT pin FROM audit_pins WHERE name = ?", Head.deskPinName))
+    .pipe(
+      Effect.mapError(unavailable),
+      Effect.map((row): Head.Pin | "missing" | "damaged" => {
+        if (row === undefined) return "missing"
+        const pin = typeof row === "object" && row !== null && "pin" in row ? row.pin : undefined
+        return (pin instanceof Uint8Array ? Head.openPin(stable.head, pin) : undefined) ?? "damaged"
+      })
+    )
+  const headFile = Effect.map(readIfThere(headPath), (bytes) =>
+    bytes === undefined ? "missing" : (Head.openHead(stable.head, bytes) ?? "damaged")
+  )
+
+  // --- Where we stand ---
+
+  const begin = yield* read((db) => ({ head: headOf(db), state: stateOf(db) }))
+  if (begin.head === undefined || begin.state === undefined) {
+    return yield* unreadable
+  }
+  const pinAtStart = yield* deskPin
+  const fileAtStart = yield* headFile
+  /** The MAC key of the newest epoch seen. Only moves forward. */
+  let mac = typeof fileAtStart === "string" ? Head.forward(yield* firstKey, begin.state.epoch) : fileAtStart.mac
+  if (fileAtStart === "missing" && begin.head.seq === 0 && begin.state.epoch === 0) {
+    yield* replaceFile(headPath, Head.sealHead(stable.head, { seq: 0, hash: Canon.genesis, epoch: 0 }, mac)).pipe(
+      Effect.mapError(unavailable)
+    )
+  } else if (typeof fileAtStart === "string") {
+    yield* Effect.logWarning(`the audit log's head file is ${fileAtStart}; run: ai-desk audit verify`)
+  }
+  const pins = [pinAtStart, typeof fileAtStart === "string" ? fileAtStart : fileAtStart.pin]
+  /**
+   * The newest row known from outside audit.db. When the database ends before it, rows were cut off
+   * or an older file was put there. The log then goes on behind the gap, so that it shows for ever.
+   */
+  const floor = pins.reduce<Head.Pin>(
+    (newest, pin) => (typeof pin !== "string" && pin.seq > newest.seq ? pin : newest),
+    { seq: 0, hash: Canon.genesis, epoch: 0 }
+  )
+  if (begin.head.seq < floor.seq) {
+    yield* Effect.logError(
+      `audit.db ends at row ${begin.head.seq}, but row ${floor.seq} was recorded; run: ai-desk audit verify`
+    )
+  }
+
+  // --- Appending ---
+
+  /** Within the transaction of a batch, so that the chain also holds across processes. */
+  const insert = (
+    db: Statements,
+    fail: (error: AuditUnavailable) => never,
+    at: number,
+    event: AuditEvent
+  ): AuditEntry => {
+    const head = headOf(db)
+    const state = stateOf(db)
+    if (head === undefined || state === undefined) return fail(unreadable)
+    const base = head.seq >= floor.seq ? head : floor
+    const seq = base.seq + 1
+    const prev = seq === 1 ? Canon.genesis : base.hash
+    mac = Head.forward(mac, state.epoch)
+    const canon = Canon.encode(seq, at, event)
+    const hash = Canon.rowHash(prev, canon)
+    const columns = Canon.decode(canon)?.event
+    db.run(insertSql, seq, at, event.type, columns?.agent ?? null, mac.epoch, canon, prev, hash, Head.macOf(mac, hash))
+    return new AuditEntry({ seq, at, event, prev: hex(prev), hash: hex(hash) }, true)
+  }
+
+  const wanted = yield* Queue.sliding<void>(1)
+  let sinceCheckpoint = 0
+  const write = (at: number, event: AuditEvent) =>
+    audit
+      .write<AuditEntry, AuditUnavailable>((db, fail) => insert(db, fail, at, event))
+      .pipe(
+        Effect.catchTag("DatabaseError", (error) => Effect.fail(unavailable(error))),
+        Effect.tap(() => {
+          sinceCheckpoint += 1
+          return sinceCheckpoint >= rowsPerCheckpoint || keyEvents.has(event.type)
+            ? Effect.asVoid(Queue.offer(wanted, undefined))
+            : Effect.void
+        })
+      )
+
+  /** Notes that could not be written yet. While there are any, nothing else is recorded. */
+  const owed: Array<{ readonly at: number; readonly event: AuditEvent }> = []
+  const paying = yield* Effect.makeSemaphore(1)
+  const payOwed = Effect.gen(function* () {
+    for (let next = owed[0]; next !== undefined; next = owed[0]) {
+      yield* write(next.at, next.event)
+      owed.shift()
+    }
+  }).pipe(paying.withPermits(1))
+
+  const append = (event: AuditEvent): Effect.Effect<AuditEntry, AuditUnavailable> =>
+    Effect.flatMap(Clock.currentTimeMillis, (at) =>
+      owed.length === 0 ? write(at, event) : Effect.zipRight(payOwed, write(at, event))
+    )
+
+  const notes = new Set<Fiber.RuntimeFiber<void>>()
+  const note = (event: AuditEvent): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      const at = yield* Clock.currentTimeMillis
+      const fiber = yield* write(at, event).pipe(
+        Effect.asVoid,
+        Effect.catchTag("AuditUnavailable", (error) => {
+          owed.push({ at, event })
+          return Effect.logError(`${error.message} (an entry of type ${event.type} is owed)`)
+        }),
+        Effect.forkDaemon
+      )
+      notes.add(fiber)
+      fiber.addObserver(() => notes.delete(fiber))
+      // Lets the entry take its place in the queue before whatever the caller records next.
+      yield* Effect.yieldNow()
+    })
+
+  // --- Checkpoints ---
+
+  const checkpointing = yield* Effect.makeSemaphore(1)
+  const extend = (from: Merkle.Range, until: number) =>
+    Effect.gen(function* () {
+      let range = from
+      while (range.size < until) {
+        const after = range.size
+        const rows = yield* read((db) => rowsBetween(db, after, until, readChunk))
+        if (rows.length === 0) return yield* new AuditUnavailable({ reason: `rows after ${after} are gone` })
+        for (const row of rows) {
+          if (!isRow(row)) return yield* new AuditUnavailable({ reason: `row ${range.size + 1} is not readable` })
+          if (row.seq - range.size > 1_000_000) return yield* new AuditUnavailable({ reason: "too many rows are gone" })
+          const missing = Array.from({ length: row.seq - range.size - 1 }, () => Merkle.absent)
+          range = Merkle.append(range, [...missing, row.hash])
+        }
+        yield* nextTurn
+      }
+      return range
+    })
+
+  const checkpoint = Effect.gen(function* () {
+    const { head, state } = yield* read((db) => ({ head: headOf(db), state: stateOf(db) }))
+    if (head === undefined || state === undefined) return yield* unreadable
+    if (head.seq <= state.size) return
+    const from = Merkle.fromBytes(state.size, state.merkle)
+    if (from === undefined) return yield* new AuditUnavailable({ reason: "the state of the log does not fit its size" })
+    const counted = sinceCheckpoint
+    const range = yield* extend(from, head.seq)
+    const epoch = Math.max(mac.epoch, state.epoch) + 1
+    const at = yield* Clock.currentTimeMillis
+    const point = { size: head.seq, root: Merkle.root(range), head: head.hash, epoch, at }
+    // Said first, then believed: a crash in between leaves a true statement too many, never one too few.
+    yield* Effect.mapError(appendLine(checkpointsPath, Checkpoint.toLine(stable.signing, point), 0o600), unavailable)
+    const changed = yield* audit
+      .write((db) =>
+        db.run(
+          "UPDATE audit_state SET epoch = ?, size = ?, merkle = ? WHERE id = 1 AND size < ? AND epoch <= ?",
+          epoch,
+          range.size,
+          Merkle.toBytes(range),
+          range.size,
+          epoch
+        )
+      )
+      .pipe(Effect.mapError(unavailable))
+    mac = Head.forward(mac, epoch)
+    sinceCheckpoint = Math.max(0, sinceCheckpoint - counted)
+    // Another process signed more than we did and pinned it.
+    if (changed === 0) return
+    const pin: Head.Pin = { seq: head.seq, hash: head.hash, epoch }
+    yield* desk
+      .write((db) =>
+        db.run(
+          "INSERT INTO audit_pins (name, pin) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET pin = excluded.pin",
+          Head.deskPinName,
+          Head.sealPin(stable.head, pin)
+        )
+      )
+      .pipe(Effect.mapError(unavailable))
+    yield* Effect.mapError(replaceFile(headPath, Head.sealHead(stable.head, pin, mac)), unavailable)
+  }).pipe(Effect.uninterruptible, checkpointing.withPermits(1))
+
+  const checkpointOrWarn = Effect.catchTag(checkpoint, "AuditUnavailable", (error) =>
+    Effect.logError(`the audit log could not be signed: ${error.reason}`)
+  )
+  yield* Effect.addFinalizer(() =>
+    Effect.zipRight(
+      Effect.suspend(() => Fiber.awaitAll([...notes])),
+      checkpointOrWarn
+    )
+  )
+  yield* Effect.forkScoped(
+    Effect.forever(
+      Queue.take(wanted).pipe(
+        Effect.timeoutOption("60 seconds"),
+        Effect.zipRight(checkpointOrWarn),
+        // Key events that follow one another closely share a checkpoint; a thousand rows do not wait.
+        Effect.zipRight(
+          Effect.suspend(() => (sinceCheckpoint >= rowsPerCheckpoint ? Effect.void : Effect.sleep("250 millis")))
+        )
+      )
+    )
+  )
+
+  // --- Reading ---
+
+  const entryOf = (row: unknown): Effect.Effect<AuditEntry, AuditUnavailable> => {
+    const entry = toEntry(row)
+    const at = isRow(row) ? `row ${row.seq}` : "a row"
+    return entry === undefined
+      ? Effect.fail(new AuditUnavailable({ reason: `${at} is damaged; run: ai-desk audit verify` }))
+      : Effect.succeed(entry)
+  }
+
+  const tail = (filter: AuditFilter) =>
+    Effect.gen(function* () {
+      const found: Array<AuditEntry> = []
+      let before = Number.MAX_SAFE_INTEGER
+      while (found.length < filter.limit) {
+        const from = before
+        const rows = yield* read((db) => rowsBefore(db, from, readChunk))
+        for (const row of rows) {
+          const entry = yield* entryOf(row)
+          before = entry.seq
+          const wantedHere =
+            (filter.type === undefined || entry.event.type === filter.type) &&
+            (filter.agent === undefined || entry.event.agent === filter.agent) &&
+            (filter.since === undefined || entry.at >= filter.since)
+          if (wantedHere && found.length < filter.limit) found.push(entry)
+        }
+        if (rows.length < readChunk) break
+        yield* nextTurn
+      }
+      return found.reverse()
+    })
+
+  const entries = Stream.paginateChunkEffect(0, (after: number) =>
+    Effect.gen(function* () {
+      const rows = yield* read((db) => rowsBetween(db, after, Number.MAX_SAFE_INTEGER, readChunk))
+      const page = yield* Effect.forEach(rows, entryOf)
+      const last = page.at(-1)
+      return [Chunk.fromIterable(page), last === undefined ? Option.none() : Option.some(last.seq)] as const
+    })
+  )
+
+  const verify = Effect.gen(function* () {
+    const first = yield* firstKey
+    // The heads before the rows, so that what is appended meanwhile is not taken for a contradiction.
+    const inDesk = yield* deskPin
+    const inFile = yield* headFile
+    return yield* verifyLog({
+      audit,
+      signing: stable.signing,
+      first,
+      checkpoints: Effect.map(readIfThere(checkpointsPath), (bytes) => bytes?.toString("utf8")),
+      pins: [
+        { where: "desk.db", pin: inDesk },
+        { where: Head.fileName, pin: typeof inFile === "string" ? inFile : inFile.pin }
+      ],
+      now: Clock.currentTimeMillis
+    }).pipe(Effect.catchTag("DatabaseError", (error) => Effect.fail(unavailable(error))))
+  })
+
+  return { append, note, verify, tail, entries, checkpoint }
+})
+
+export const layer: Layer.Layer<Audit, AuditUnavailable, Database | Keyring | DataDir> = Layer.scoped(Audit, make)

@@ -16,11 +16,12 @@ import { DataDir } from "./DataDir.ts"
 import { isStorageFailure, type Migrations, openExisting, type Sync, toDatabaseError } from "./database/Connection.ts"
 import * as GroupCommit from "./database/GroupCommit.ts"
 import { DatabaseError, type Store } from "./database/Store.ts"
+import { Keyring } from "./Keyring.ts"
 import { auditMigrations } from "./migrations/audit.ts"
 import { cacheMigrations } from "./migrations/cache.ts"
 import { deskMigrations } from "./migrations/desk.ts"
 
-export { DatabaseError, type SqlValue, type Statements, type Store } from "./database/Store.ts"
+export { DatabaseError, databaseFiles, type SqlValue, type Statements, type Store } from "./database/Store.ts"
 
 export class Database extends Context.Tag("ai-desk/kernel/Database")<
   Database,
@@ -31,9 +32,6 @@ export class Database extends Context.Tag("ai-desk/kernel/Database")<
     readonly cache: Store
   }
 >() {}
-
-/** Their presence means that the folder is in use: no keyring is ever created beside them. */
-export const databaseFiles = ["audit.db", "desk.db", "cache.db"] as const
 
 const attempt = <A>(file: string, f: () => A): Effect.Effect<A, DatabaseError> =>
   Effect.suspend(() => {
@@ -154,6 +152,8 @@ const auditIsEmpty = (path: string) =>
   )
 
 const make = Effect.gen(function* () {
+  // Asked for only to come after it: with a wrong or missing master key no database is opened or made.
+  yield* Keyring
   const dir = yield* DataDir
   const auditPath = dir.file("audit.db")
   const deskPath = dir.file("desk.db")
@@ -175,4 +175,4 @@ const make = Effect.gen(function* () {
   return { audit, desk, cache }
 })
 
-export const layer: Layer.Layer<Database, DatabaseError, DataDir> = Layer.scoped(Database, make)
+export const layer: Layer.Layer<Database, DatabaseError, DataDir | Keyring> = Layer.scoped(Database, make)

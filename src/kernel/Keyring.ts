@@ -19,7 +19,7 @@ import {
   type SecretKey
 } from "./Crypto.ts"
 import { DataDir } from "./DataDir.ts"
-import { databaseFiles } from "./Database.ts"
+import { databaseFiles } from "./database/Store.ts"
 import { replaceFile } from "./DurableFile.ts"
 import * as KeyringFile from "./keyring/KeyringFile.ts"
 import { type KeyringError, KeyringMissing, MasterKeyMissing, WeakMasterKey } from "./keyring/KeyringFile.ts"

@@ -6,6 +6,7 @@ import { Effect, Exit, Fiber, Layer, Option } from "effect"
 import { Database, layer as databaseLayer, openStore } from "../../src/kernel/Database.ts"
 import type { Migrations } from "../../src/kernel/database/Connection.ts"
 import { dataDirAt, layerTemporary, temporaryFolder } from "../support/database.ts"
+import { layerMemory } from "../support/keyring.ts"
 
 const things: Migrations = {
   "0001_things": { tables: ["things"], statements: ["CREATE TABLE things (id BIGINT PRIMARY KEY, name TEXT UNIQUE)"] }
@@ -41,7 +42,7 @@ describe("Database", () => {
           []
         )
         expect(existsSync(join(folder, "desk.db-wal"))).toBe(true)
-      }).pipe(Effect.provide(databaseLayer.pipe(Layer.provide(dataDirAt(folder)))))
+      }).pipe(Effect.provide(databaseLayer.pipe(Layer.provide(Layer.merge(dataDirAt(folder), layerMemory)))))
     })
   )
 
@@ -318,7 +319,7 @@ describe("Database", () => {
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       writeFileSync(join(folder, "cache.db"), "no database".repeat(100))
-      const database = databaseLayer.pipe(Layer.provide(dataDirAt(folder)))
+      const database = databaseLayer.pipe(Layer.provide(Layer.merge(dataDirAt(folder), layerMemory)))
       const error = yield* Effect.flatMap(Database, (db) => Effect.flip(db.cache.read((s) => s.get("SELECT 1")))).pipe(
         Effect.provide(database)
       )

@@ -9,14 +9,27 @@
 import { accessSync, chmodSync, closeSync, constants, lstatSync, openSync, readSync } from "node:fs"
 import { basename } from "node:path"
 import Sqlite from "better-sqlite3"
+import type { Purpose } from "../Crypto.ts"
 import { DatabaseError, type SqlValue, type Statements } from "./Store.ts"
 
 export type Sync = "FULL" | "NORMAL"
+
+/** A column whose values were made by `Crypto.seal` under the address {table, keys joined by "/", column}. A rotation of data keys seals it anew. */
+export interface SealedColumn {
+  readonly table: string
+  readonly keys: readonly [string, ...ReadonlyArray<string>]
+  readonly column: string
+  readonly purpose: Purpose
+}
 
 /** A schema step: plain SQL, so that a start that has nothing to migrate imports no migration library. */
 export interface Migration {
   /** Tables that exist once the step was applied. One of them missing later means damage. */
   readonly tables: ReadonlyArray<string>
+  /** Every sealed column it creates. One that is left out would be lost at the next rotation, so a test asks for it. */
+  readonly sealed?: ReadonlyArray<SealedColumn>
+  /** Binary columns, as `table.column`, that hold nothing sealed by a data key. */
+  readonly plainBlobs?: ReadonlyArray<string>
   readonly statements: ReadonlyArray<string>
 }
 

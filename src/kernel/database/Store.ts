@@ -53,3 +53,6 @@ export interface Store {
     f: (db: Statements, fail: (error: E) => never) => A
   ) => Effect.Effect<A, E | DatabaseError>
 }
+
+/** Their presence means that the folder is in use: no keyring is ever created beside them. */
+export const databaseFiles = ["audit.db", "desk.db", "cache.db"] as const

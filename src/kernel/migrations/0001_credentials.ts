@@ -3,6 +3,8 @@ import type { Migration } from "../database/Connection.ts"
 
 export const credentials: Migration = {
   tables: ["credentials", "audit_pins"],
+  sealed: [{ table: "credentials", keys: ["provider"], column: "sealed", purpose: "credentials" }],
+  plainBlobs: ["audit_pins.pin"],
   statements: [
     `CREATE TABLE credentials (
       provider TEXT PRIMARY KEY NOT NULL,
@@ -11,10 +13,7 @@ export const credentials: Migration = {
     )`,
     `CREATE TABLE audit_pins (
       name TEXT PRIMARY KEY NOT NULL,
-      seq BIGINT NOT NULL,
-      hash BLOB NOT NULL,
-      epoch BIGINT NOT NULL,
-      at BIGINT NOT NULL
+      pin BLOB NOT NULL
     )`
   ]
 }
