@@ -21,6 +21,7 @@ import { BudgetApi } from "./contract/budget.ts"
 import { CacheApi } from "./contract/cache.ts"
 import { CredentialsApi } from "./contract/credentials.ts"
 import { RunsApi } from "./contract/runs.ts"
+import { SecurityApi } from "./contract/security.ts"
 import { SessionsApi } from "./contract/sessions.ts"
 import type { AppOptions } from "./domain/App.ts"
 import * as agents from "./gateway/handlers/agents.ts"
@@ -30,7 +31,9 @@ import * as budget from "./gateway/handlers/budget.ts"
 import * as cache from "./gateway/handlers/cache.ts"
 import * as credentials from "./gateway/handlers/credentials.ts"
 import * as runs from "./gateway/handlers/runs.ts"
+import * as security from "./gateway/handlers/security.ts"
 import * as sessions from "./gateway/handlers/sessions.ts"
+import * as SecurityAudit from "./gateway/SecurityAudit.ts"
 import * as Audit from "./kernel/Audit.ts"
 import * as Credentials from "./kernel/Credentials.ts"
 import * as Database from "./kernel/Database.ts"
@@ -60,7 +63,7 @@ const stack = (options: AppOptions) => {
   // Verbs that only read, or whose writes are safe beside another process, do not take the lock.
   const kernelOn = (dataDir: typeof DataDir.layer | typeof DataDir.layerWriter) => {
     const base = Layer.mergeAll(dataDir, Events.layer).pipe(Layer.provideMerge(ground))
-    const stored = Layer.mergeAll(Keyring.layer, Database.layer).pipe(Layer.provideMerge(base))
+    const stored = Database.layer.pipe(Layer.provideMerge(Keyring.layer), Layer.provideMerge(base))
     const sealed = Keyring.layerCrypto.pipe(Layer.provideMerge(stored))
     return Credentials.layer.pipe(Layer.provideMerge(Audit.layer), Layer.provideMerge(sealed))
   }
@@ -112,7 +115,13 @@ const groupsOf = (options: AppOptions) => {
       Layer.provide(shared)
     ),
     audit: HttpApiBuilder.api(AuditApi).pipe(Layer.provide(audit.layer), Layer.provide(shared)),
-    credentials: HttpApiBuilder.api(CredentialsApi).pipe(Layer.provide(credentials.layer), Layer.provide(shared))
+    credentials: HttpApiBuilder.api(CredentialsApi).pipe(Layer.provide(credentials.layer), Layer.provide(shared)),
+    security: HttpApiBuilder.api(SecurityApi).pipe(
+      Layer.provide(security.layer),
+      Layer.provide(SecurityAudit.layer),
+      Layer.provide(Sandbox.layer),
+      Layer.provide(shared)
+    )
   }
 }
 
@@ -147,3 +156,15 @@ export const open = (options: AppOptions): Effect.Effect<App, never, Scope.Scope
       })
     return { handler }
   })
+
+/** Runs a person's own command in an agent's sandbox, on this terminal. Returns its exit code. */
+export const sandboxed = (
+  options: AppOptions,
+  agentName: string | undefined,
+  argv: readonly [string, ...ReadonlyArray<string>]
+) =>
+  Effect.gen(function* () {
+    const agent = yield* Effect.flatMap(Agents.Agents, (service) => service.get(agentName))
+    const sandbox = yield* Sandbox.Sandbox
+    return yield* sandbox.runInteractive(agent, argv)
+  }).pipe(Effect.provide(Layer.mergeAll(Agents.layer, Sandbox.layer).pipe(Layer.provide(stack(options).ground))))
