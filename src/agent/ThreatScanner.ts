@@ -2,11 +2,18 @@
  * ThreatScanner: the first guard of the path. Normalises a text into its decoded views, matches the
  * rules against each, and says allow or block; in time linear in the text's length, on any input.
  * Only this module mints `Scanned`, so nothing reaches a model that it has not passed.
+ *
+ * What it holds: every user text of a passed request was allowed by the rules, and every tool result
+ * in it is defused. Assistant texts and the system prompt pass as they are: the first were made by
+ * the model that reads them again, the second is the owner's.
  */
-import { Context, type Effect } from "effect"
-import type { ModelRequest } from "../domain/Model.ts"
-import type { Scanned } from "../domain/Proof.ts"
-import type { ThreatBlocked, Verdict } from "../domain/Threat.ts"
+import { Context, Effect, Layer } from "effect"
+import { type Message, textOf, ToolMessage, ToolResultPart, type UserMessage } from "../domain/Message.ts"
+import { ModelRequest } from "../domain/Model.ts"
+import { mintScanned, type Scanned } from "../domain/Proof.ts"
+import { ThreatBlocked, Verdict } from "../domain/Threat.ts"
+import { defuse } from "./threats/Defuse.ts"
+import { inspect } from "./threats/Inspect.ts"
 
 export class ThreatScanner extends Context.Tag("ai-desk/agent/ThreatScanner")<
   ThreatScanner,
@@ -25,3 +32,81 @@ export class ThreatScanner extends Context.Tag("ai-desk/agent/ThreatScanner")<
     readonly pass: (request: ModelRequest) => Effect.Effect<Scanned<ModelRequest>, ThreatBlocked>
   }
 >() {}
+
+/** What the sender of a blocked message sees: neither rule nor class, so that nobody can tune against it. */
+export const cannedReply = "This message was not passed on to the agent: it looks like an attempt to attack it."
+
+/** Texts allowed lately, so that a message scanned at the door is not scanned again when it is sent on. */
+const rememberTexts = 256
+const rememberCharacters = 1_000_000
+
+const make = (): Context.Tag.Service<ThreatScanner> => {
+  const texts = new Set<string>()
+  let characters = 0
+  // By identity: a copy or a decoded twin is unknown and goes through the rules again.
+  const messages = new WeakSet<Message>()
+
+  const remember = (text: string): void => {
+    if (text.length > rememberCharacters / 4 || texts.has(text)) return
+    texts.add(text)
+    characters += text.length
+    for (const oldest of texts) {
+      if (texts.size <= rememberTexts && characters <= rememberCharacters) return
+      texts.delete(oldest)
+      characters -= oldest.length
+    }
+  }
+
+  const scan = Effect.fn("ThreatScanner.scan")(function* (text: string) {
+    const verdict = inspect(text)
+    if (verdict.action === "block") return yield* new ThreatBlocked({ verdict, reply: cannedReply })
+    remember(text)
+    return verdict
+  })
+
+  const scanUntrusted = Effect.fn("ThreatScanner.scanUntrusted")(function* (text: string, origin: string) {
+    yield* Effect.annotateCurrentSpan("origin", origin)
+    const { score, findings } = inspect(text)
+    const defused = defuse(text)
+    return {
+      text: defused.text,
+      verdict: new Verdict({ action: "allow", score, findings: [...findings, ...defused.findings] })
+    }
+  })
+
+  const passUser = (message: UserMessage) => {
+    // All parts as one text: an attack split over parts reads as one to the model too.
+    const text = textOf(message)
+    return texts.has(text) ? Effect.void : Effect.asVoid(scan(text))
+  }
+
+  const defusedResults = (message: ToolMessage): ToolMessage => {
+    const results = message.results.map((result) => {
+      const { text } = defuse(result.content)
+      return text === result.content ? result : new ToolResultPart({ ...result, content: text })
+    })
+    return results.every((result, i) => result === message.results[i]) ? message : new ToolMessage({ results })
+  }
+
+  const passMessage = <M extends Message>(message: M): Effect.Effect<Message, ThreatBlocked> =>
+    Effect.gen(function* () {
+      if (messages.has(message)) return message
+      let passed: Message = message
+      if (message._tag === "User") yield* passUser(message)
+      if (message._tag === "Tool") passed = defusedResults(message)
+      messages.add(passed)
+      return passed
+    })
+
+  const pass = Effect.fn("ThreatScanner.pass")(function* (request: ModelRequest) {
+    const [first, ...rest] = request.messages
+    const passedFirst = yield* passMessage(first)
+    const passedRest = yield* Effect.forEach(rest, passMessage)
+    const unchanged = passedFirst === first && passedRest.every((message, i) => message === rest[i])
+    return mintScanned(unchanged ? request : new ModelRequest({ ...request, messages: [passedFirst, ...passedRest] }))
+  })
+
+  return { scan, scanUntrusted, pass }
+}
+
+export const layer: Layer.Layer<ThreatScanner> = Layer.sync(ThreatScanner, make)
