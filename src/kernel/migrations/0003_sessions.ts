@@ -3,6 +3,10 @@ import type { Migration } from "../database/Connection.ts"
 
 export const sessions: Migration = {
   tables: ["sessions", "session_events"],
+  sealed: [
+    { table: "sessions", keys: ["id"], column: "title", purpose: "sessions" },
+    { table: "session_events", keys: ["session", "seq"], column: "body", purpose: "sessions" }
+  ],
   statements: [
     `CREATE TABLE sessions (
       id TEXT PRIMARY KEY NOT NULL,

@@ -7,8 +7,10 @@
 import type { Migrations } from "../database/Connection.ts"
 import { credentials } from "./0001_credentials.ts"
 import { budget } from "./0002_budget.ts"
+import { sessions } from "./0003_sessions.ts"
 
 export const deskMigrations: Migrations = {
   "0001_credentials": credentials,
-  "0002_budget": budget
+  "0002_budget": budget,
+  "0003_sessions": sessions
 }
