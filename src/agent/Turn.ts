@@ -124,12 +124,15 @@ const setStage = (view: SessionView, id: ToolCallId, change: Partial<CallState>)
 /** A model may answer with nothing at all; providers refuse an empty turn in the history, so it is said in words. */
 const nothingSaid = new AssistantMessage({ content: [new TextPart({ text: "(no answer)" })] })
 
-const answered = (view: SessionView, message: AssistantMessage): SessionView => ({
-  ...view,
-  messages: [...view.messages, message.content.length === 0 ? nothingSaid : message],
-  calls: toolCallsOf(message).map((call): CallState => ({ call, stage: "new" })),
-  results: []
-})
+const answered = (before: SessionView, message: AssistantMessage): SessionView => {
+  const view = closeCalls(before)
+  return {
+    ...view,
+    messages: [...view.messages, message.content.length === 0 ? nothingSaid : message],
+    calls: toolCallsOf(message).map((call): CallState => ({ call, stage: "new" })),
+    results: []
+  }
+}
 
 /** One event further. */
 export const step = (view: SessionView, event: SessionEvent): SessionView =>
