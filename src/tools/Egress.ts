@@ -10,7 +10,7 @@
 import { lookup as systemLookup } from "node:dns"
 import * as Http from "node:http"
 import * as Https from "node:https"
-import { isIP, type LookupFunction } from "node:net"
+import { isIP } from "node:net"
 import { PassThrough, type Readable } from "node:stream"
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib"
 import { Clock, Context, Duration, Effect, Layer, Schema } from "effect"
@@ -148,18 +148,12 @@ const hop = (
       resume(effect)
     }
     const failed = (reason: string) => finish(Effect.fail(new EgressFailed({ url: where, reason })))
-    // Whatever name Node asks for, it gets the address that was checked.
-    const lookup: LookupFunction = (_name, wanted, callback) => {
-      const family = isIP(address)
-      if (wanted.all === true) callback(null, [{ address, family }])
-      else callback(null, address, family)
-    }
     const common: Https.RequestOptions = {
       method,
-      host: target.host,
+      // The address that was checked, not the name: nothing resolves again.
+      host: address,
       port: target.port,
       path: `${target.url.pathname}${target.url.search}`,
-      lookup,
       headers: {
         host: `${isIP(target.host) === 6 ? `[${target.host}]` : target.host}${target.url.port === "" ? "" : `:${target.port}`}`,
         accept: "text/*, application/json, application/xml;q=0.9, */*;q=0.1",

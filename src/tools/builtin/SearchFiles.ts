@@ -95,7 +95,7 @@ export const searchFiles = (sandbox: typeof Sandbox.Service): Tool =>
         const where = tidy(path ?? ".")
         const { base, dir } = splitPath(where)
         // Our own limit comes first, so that a slow search ends with words instead of a kill.
-        const seconds = Math.max(0.05, Math.min(20, timeoutMs / 1000 - 1))
+        const seconds = Math.max(0.1, Math.min(20, Math.round(timeoutMs / 100 - 10) / 10))
         const numbers = [seconds, maxMatches + 1, maxOutputBytes - 2048].map(String)
         const words = [pattern, glob ?? "", regex === true ? "E" : "F", ignoreCase === true ? "i" : ""]
         const result = yield* runScript(sandbox, permitted, script, [where, dir, base, ...numbers, ...words], {
