@@ -5,7 +5,7 @@
  * no key fits into. A provider's own message is looked at here to tell cases apart, and goes no
  * further: it can echo prompts and keys.
  */
-import { Clock, DateTime, Effect, Option, Schema } from "effect"
+import { Clock, Effect, Option, Predicate, Schema } from "effect"
 import { ModelFailure } from "../../domain/Model.ts"
 import { type Exchange, secondRequestMarker, tooLargeMarker } from "./Exchange.ts"
 import { maybe } from "./Wire.ts"
@@ -50,7 +50,17 @@ const Thrown = Schema.Struct({
   error: Schema.optional(Schema.Unknown),
   cause: Schema.optional(Schema.Unknown)
 })
-const decodeThrown = Schema.decodeUnknownOption(Thrown)
+const decodePlain = Schema.decodeUnknownOption(Thrown)
+
+/** Errors keep half of their fields on the prototype, where a schema does not look. */
+const decodeThrown = (error: unknown): Option.Option<typeof Thrown.Type> =>
+  Predicate.isObject(error)
+    ? decodePlain(
+        Object.fromEntries(
+          Object.keys(Thrown.fields).flatMap((key) => (key in error ? [[key, Reflect.get(error, key)]] : []))
+        )
+      )
+    : Option.none()
 
 const bodyOf = (thrown: typeof Thrown.Type): ErrorBody => {
   const wrapped = decodeEnvelope(thrown.error).pipe(Option.map((e) => e.error))
@@ -160,6 +170,8 @@ const verdict = (status: number, body: ErrorBody): Verdict => {
   }
 }
 
+const decodeDate = Schema.decodeUnknownOption(Schema.Date)
+
 /** No wait is believed beyond a day; the router has its own, shorter cap. */
 const longestWaitMs = 86_400_000
 
@@ -176,9 +188,10 @@ export const retryAfterOf = (
   if (ms !== undefined && /^\d+(\.\d+)?$/.test(ms)) return milliseconds(Number(ms))
   const after = headers?.get("retry-after")?.trim()
   if (after !== undefined && /^\d+(\.\d+)?$/.test(after)) return milliseconds(Number(after) * 1000)
-  if (after !== undefined) {
-    const at = DateTime.make(after)
-    if (Option.isSome(at)) return milliseconds(Math.max(0, DateTime.toEpochMillis(at.value) - now))
+  // Only what looks like a date: the engine reads "-4" as one too.
+  if (after !== undefined && /^([A-Z][a-z]{2,8},? |\d{4}-\d\d-\d\d)/.test(after)) {
+    const at = decodeDate(after)
+    if (Option.isSome(at)) return milliseconds(Math.max(0, at.value.getTime() - now))
   }
   const delay = (body.details ?? [])
     .map((d) => /^(\d+(?:\.\d+)?)s$/.exec(d.retryDelay ?? "")?.[1])
