@@ -71,11 +71,12 @@ const make = Effect.gen(function* () {
   const file = dir.file(fileName)
   const previous = dir.file(previousName)
 
-  const masterKey = Effect.flatMap(settings.current, (current) =>
-    current.masterKey === null
-      ? Effect.fail(new MasterKeyMissing({ dataDir: dir.path }))
-      : Effect.succeed(Redacted.value(current.masterKey))
-  )
+  /** Set once this process changed the master key: the settings still hold the one before. */
+  let changed: Redacted.Redacted<string> | undefined
+  const masterKey = Effect.flatMap(settings.current, (loaded) => {
+    const key = changed ?? loaded.masterKey
+    return key === null ? Effect.fail(new MasterKeyMissing({ dataDir: dir.path })) : Effect.succeed(Redacted.value(key))
+  })
   const encode = Schema.encodeSync(KeyringFile.StoredJson)
   const save = (next: KeyringFile.Stored, before: KeyringFile.Stored | undefined) =>
     Effect.gen(function* () {
@@ -153,6 +154,7 @@ const make = Effect.gen(function* () {
           const keys = opened.stored.keys.map((key) => KeyringFile.rewrap(opened.kek, kek, key))
           return Effect.succeed({ next: KeyringFile.seal(kek, { kdf, keys }), kek })
         })
+        changed = next
       }),
     addDataKey: Effect.gen(function* () {
       const createdAt = yield* Clock.currentTimeMillis

@@ -6,6 +6,7 @@ import type { Migration } from "../database/Connection.ts"
 
 export const responseCache: Migration = {
   tables: ["cache_answers", "cache_counters"],
+  sealed: [{ table: "cache_answers", keys: ["id"], column: "sealed", purpose: "cache" }],
   statements: [
     `CREATE TABLE cache_answers (
       id TEXT PRIMARY KEY NOT NULL,

@@ -1,7 +1,8 @@
 /**
  * Schema of desk.db, step by step. To add one: write `migrations/NNNN_name.ts` exporting a
  * `Migration` (plain SQL that PostgreSQL would also take; `tables` names what it creates, `sealed`
- * its encrypted columns, `plainBlobs` its other binary ones), and enter it here under the next free number. A step that was released is never edited or renumbered.
+ * its encrypted columns, `plainBlobs` its other binary ones), and enter it here under the next free
+ * number. A step that was released is never edited or renumbered.
  * Taken: 0001 credentials and audit pins, 0002 budget, 0003 sessions, 0004 approvals.
  */
 import type { Migrations } from "../database/Connection.ts"
