@@ -71,7 +71,7 @@ export const AgentDefaults = Schema.Struct({
   ),
   sandbox: section(
     Schema.Struct({
-      mode: field(SandboxMode, text.mode, () => "all"),
+      mode: field(SandboxMode, text.mode, () => "all" as const),
       timeoutMs: field(sandboxLimits.timeoutMs, text.timeoutMs, () => 30_000),
       maxMemoryMb: field(sandboxLimits.maxMemoryMb, text.maxMemoryMb, () => 512),
       maxProcesses: field(sandboxLimits.maxProcesses, text.maxProcesses, () => 64),
@@ -83,7 +83,7 @@ export const AgentDefaults = Schema.Struct({
   ),
   tools: section(
     Schema.Struct({
-      profile: field(ToolProfile, text.profile, () => "deny-all"),
+      profile: field(ToolProfile, text.profile, () => "deny-all" as const),
       allow: field(Tools, text.allow, () => []),
       deny: field(Tools, text.deny, () => []),
       requireApproval: field(Tools, text.requireApproval, () => [

@@ -38,7 +38,7 @@ const Gateway = Schema.Struct({
   port: field(Count(0, 65_535), "TCP port; 0 takes any free one.", () => 18_789),
   auth: section(
     Schema.Struct({
-      mode: field(AuthMode, "How clients prove who they are. There is no mode without proof.", () => "token"),
+      mode: field(AuthMode, "How clients prove who they are. There is no mode without proof.", () => "token" as const),
       maxFailedAttempts: field(Count(1, 1000), "Failed log-ins before the sender is locked out.", () => 5),
       lockoutDurationMs: field(Millis(1000, 86_400_000), "How long a lock-out lasts, in ms.", () => 300_000)
     }),
@@ -204,7 +204,7 @@ const none = () => ({})
 
 export const Config = Schema.Struct({
   $schema: may(Schema.String, "For editors: where the JSON Schema of this file is."),
-  version: field(Schema.Literal(1), "Format of this file.", () => 1),
+  version: field(Schema.Literal(1), "Format of this file.", () => 1 as const),
   gateway: section(Gateway, "The server."),
   agents: section(
     Schema.Struct({
@@ -222,7 +222,7 @@ export const Config = Schema.Struct({
   cache: section(
     Schema.Struct({
       enabled: field(Schema.Boolean, "Whether answers are kept and given again for the same question.", () => true),
-      backend: field(Schema.Literal("sqlite"), "Where they are kept.", () => "sqlite"),
+      backend: field(Schema.Literal("sqlite"), "Where they are kept.", () => "sqlite" as const),
       ttlSeconds: field(Count(1, 31_536_000), "How long, in seconds.", () => 3600)
     }),
     "Cache of answers."
@@ -260,11 +260,15 @@ export const Config = Schema.Struct({
   webhooks: field(record(Name, Webhook), "Runs started by HTTP requests, by name.", none),
   log: section(
     Schema.Struct({
-      level: field(Schema.Literal("debug", "info", "warn", "error"), "Least severity that is logged.", () => "info"),
+      level: field(
+        Schema.Literal("debug", "info", "warn", "error"),
+        "Least severity that is logged.",
+        () => "info" as const
+      ),
       format: field(
         Schema.Literal("auto", "pretty", "json"),
         "auto is pretty on a terminal, json elsewhere.",
-        () => "auto"
+        () => "auto" as const
       )
     }),
     "Logging."
