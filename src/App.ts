@@ -6,6 +6,7 @@
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApp from "@effect/platform/HttpApp"
+import type * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import { Effect, Layer, Scope } from "effect"
 import * as Agents from "./agent/Agents.ts"
@@ -20,6 +21,7 @@ import { AuditApi } from "./contract/audit.ts"
 import { BudgetApi } from "./contract/budget.ts"
 import { CacheApi } from "./contract/cache.ts"
 import { CredentialsApi } from "./contract/credentials.ts"
+import { KeysApi } from "./contract/keys.ts"
 import { RunsApi } from "./contract/runs.ts"
 import { SecurityApi } from "./contract/security.ts"
 import { SessionsApi } from "./contract/sessions.ts"
@@ -30,6 +32,7 @@ import * as audit from "./gateway/handlers/audit.ts"
 import * as budget from "./gateway/handlers/budget.ts"
 import * as cache from "./gateway/handlers/cache.ts"
 import * as credentials from "./gateway/handlers/credentials.ts"
+import * as keys from "./gateway/handlers/keys.ts"
 import * as runs from "./gateway/handlers/runs.ts"
 import * as security from "./gateway/handlers/security.ts"
 import * as sessions from "./gateway/handlers/sessions.ts"
@@ -41,6 +44,7 @@ import * as DataDir from "./kernel/DataDir.ts"
 import * as Events from "./kernel/Events.ts"
 import * as Keyring from "./kernel/Keyring.ts"
 import * as Observability from "./kernel/Observability.ts"
+import * as Rotation from "./kernel/Rotation.ts"
 import * as Settings from "./kernel/Settings.ts"
 import * as Budget from "./model/Budget.ts"
 import * as Pricing from "./model/Pricing.ts"
@@ -48,6 +52,7 @@ import * as Provider from "./model/Provider.ts"
 import * as ResponseCache from "./model/ResponseCache.ts"
 import * as Router from "./model/Router.ts"
 import * as Approvals from "./tools/Approvals.ts"
+import * as Egress from "./tools/Egress.ts"
 import * as Sandbox from "./tools/Sandbox.ts"
 import * as ToolExecutor from "./tools/ToolExecutor.ts"
 import * as ToolPolicy from "./tools/ToolPolicy.ts"
@@ -63,9 +68,9 @@ const stack = (options: AppOptions) => {
   // Verbs that only read, or whose writes are safe beside another process, do not take the lock.
   const kernelOn = (dataDir: typeof DataDir.layer | typeof DataDir.layerWriter) => {
     const base = Layer.mergeAll(dataDir, Events.layer).pipe(Layer.provideMerge(ground))
-    const stored = Database.layer.pipe(Layer.provideMerge(Keyring.layer), Layer.provideMerge(base))
-    const sealed = Keyring.layerCrypto.pipe(Layer.provideMerge(stored))
-    return Credentials.layer.pipe(Layer.provideMerge(Audit.layer), Layer.provideMerge(sealed))
+    const keys = Keyring.layerCrypto.pipe(Layer.provideMerge(Keyring.layer), Layer.provideMerge(base))
+    const stored = Audit.layer.pipe(Layer.provideMerge(Database.layer), Layer.provideMerge(keys))
+    return Credentials.layer.pipe(Layer.provideMerge(stored))
   }
   const shared = kernelOn(DataDir.layer)
   const exclusive = kernelOn(DataDir.layerWriter)
@@ -74,10 +79,16 @@ const stack = (options: AppOptions) => {
     Layer.provideMerge(Layer.mergeAll(Provider.layer, Pricing.layer, Budget.layer, ResponseCache.layer)),
     Layer.provideMerge(exclusive)
   )
+  // Second line under the settings' own refusal of such workspaces: what must never be seen is masked.
+  const sandbox = Layer.unwrapEffect(
+    Effect.map(Effect.flatMap(Settings.Settings, (service) => service.current), ({ dataDir, path }) =>
+      Sandbox.layerHiding(path === null ? [dataDir] : [dataDir, path])
+    )
+  )
   const tools = ToolExecutor.layer.pipe(
     Layer.provideMerge(Layer.mergeAll(ToolPolicy.layer, Approvals.layer)),
     Layer.provideMerge(ToolRegistry.layer),
-    Layer.provideMerge(Sandbox.layer),
+    Layer.provideMerge(Layer.mergeAll(sandbox, Egress.layer)),
     Layer.provideMerge(exclusive)
   )
   const agent = AgentRuntime.layer.pipe(
@@ -85,12 +96,12 @@ const stack = (options: AppOptions) => {
     Layer.provideMerge(Layer.mergeAll(model, tools))
   )
 
-  return { ground, shared, agent }
+  return { ground, shared, exclusive, sandbox: Layer.provide(sandbox, ground), agent }
 }
 
 /** Each group's routes over exactly the parts that they need. */
 const groupsOf = (options: AppOptions) => {
-  const { ground, shared, agent } = stack(options)
+  const { ground, shared, exclusive, sandbox, agent } = stack(options)
   return {
     agents: HttpApiBuilder.api(AgentsApi).pipe(
       Layer.provide(agents.layer),
@@ -119,8 +130,13 @@ const groupsOf = (options: AppOptions) => {
     security: HttpApiBuilder.api(SecurityApi).pipe(
       Layer.provide(security.layer),
       Layer.provide(SecurityAudit.layer),
-      Layer.provide(Sandbox.layer),
+      Layer.provide(sandbox),
       Layer.provide(shared)
+    ),
+    keys: HttpApiBuilder.api(KeysApi).pipe(
+      Layer.provide(keys.layer),
+      Layer.provide(Rotation.layer),
+      Layer.provide(exclusive)
     )
   }
 }
@@ -142,20 +158,20 @@ export const open = (options: AppOptions): Effect.Effect<App, never, Scope.Scope
     const handler = (group: GroupName): Effect.Effect<WebHandler, StartError> =>
       Effect.gen(function* () {
         const api: Layer.Layer<HttpApi.Api, StartError> = groups[group]
-        // Routes of different groups must not meet in one router, so that part is made anew for each.
-        const router = Layer.mergeAll(
-          Layer.fresh(HttpApiBuilder.Router.Live),
-          Layer.fresh(HttpApiBuilder.Middleware.layer),
-          HttpServer.layerContext
-        )
+        const router = Layer.mergeAll(HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer, HttpServer.layerContext)
         const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(api, router), memoMap, scope)
         return yield* Effect.gen(function* () {
           const app = yield* HttpApiBuilder.httpApp
-          return HttpApp.toWebHandlerRuntime(yield* Effect.runtime<never>())(app)
+          return HttpApp.toWebHandlerRuntime(yield* Effect.runtime<HttpRouter.HttpRouter.DefaultServices>())(app)
         }).pipe(Effect.provide(context))
       })
     return { handler }
   })
+
+const sandboxLayers = (options: AppOptions) => {
+  const { ground, sandbox } = stack(options)
+  return Layer.mergeAll(Layer.provide(Agents.layer, ground), sandbox)
+}
 
 /** Runs a person's own command in an agent's sandbox, on this terminal. Returns its exit code. */
 export const sandboxed = (
@@ -167,4 +183,4 @@ export const sandboxed = (
     const agent = yield* Effect.flatMap(Agents.Agents, (service) => service.get(agentName))
     const sandbox = yield* Sandbox.Sandbox
     return yield* sandbox.runInteractive(agent, argv)
-  }).pipe(Effect.provide(Layer.mergeAll(Agents.layer, Sandbox.layer).pipe(Layer.provide(stack(options).ground))))
+  }).pipe(Effect.provide(sandboxLayers(options)))

@@ -28,7 +28,7 @@ import * as Tokens from "../model/Tokens.ts"
 import { ToolPolicy } from "../tools/ToolPolicy.ts"
 import { Compactor } from "./Compactor.ts"
 import type { RunContext } from "./RunContext.ts"
-import { systemPrompt } from "./SystemPrompt.ts"
+import { rules, systemPrompt } from "./SystemPrompt.ts"
 import { ThreatScanner } from "./ThreatScanner.ts"
 
 const chainOf = (agent: Agent): ModelCall<never>["chain"] => [agent.model.primary, ...agent.model.failover]
@@ -48,6 +48,7 @@ export const make = Effect.gen(function* () {
   const scanner = yield* ThreatScanner
   const compactor = yield* Compactor
   const audit = yield* Audit
+  const houseRules = yield* rules
 
   const journal = ({ run, record }: RunContext): ModelJournal<DatabaseError> => ({
     asked: (lease, attempt) => record(new ModelAsked({ run, model: lease.model, lease: lease.id, attempt })),
@@ -105,7 +106,7 @@ export const make = Effect.gen(function* () {
   const buildRequest = Effect.fn("ModelStep.buildRequest")(function* (ctx: RunContext) {
     const { agent } = ctx
     const tools = yield* policy.offered(agent)
-    const system = yield* systemPrompt(agent)
+    const system = systemPrompt(agent, houseRules)
     const { contextWindow } = yield* pricing.price(agent.model.primary)
     const view = yield* ctx.view
     const compacted = yield* compactor.view({

@@ -2,12 +2,12 @@
  * SystemPrompt: the standing instructions of an agent: the owner's own, then the house rules of
  * `prompts/system.v1.md`. Holds nothing that changes from call to call, so that providers can cache it.
  */
-import { Effect } from "effect"
 import type { Agent } from "../domain/Agent.ts"
 import * as Prompts from "./Prompts.ts"
 
+/** The house rules, read once at start: a package without them does not start. */
+export const rules = Prompts.load("system.v1")
+
 /** The text sent as `system`. */
-export const systemPrompt = (agent: Agent): Effect.Effect<string, Prompts.PromptMissing> =>
-  Effect.map(Prompts.load("system.v1"), (rules) =>
-    agent.systemPrompt.trim() === "" ? rules : `${agent.systemPrompt.trim()}\n\n${rules}`
-  )
+export const systemPrompt = (agent: Agent, houseRules: string): string =>
+  agent.systemPrompt.trim() === "" ? houseRules : `${agent.systemPrompt.trim()}\n\n${houseRules}`

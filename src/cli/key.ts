@@ -26,7 +26,12 @@ const rotate = Command.make("rotate", { passphrase, config, json }, (input) =>
       yield* output.result(Schema.encodeSync(KeyRotated)(done), () =>
         done.what === "passphrase"
           ? "the master key was changed; put the new one where the old one was (AI_DESK_MASTER_KEY or its file)"
-          : `a new data key is in use; ${done.resealed} stored values were sealed anew`
+          : [
+              `a new data key is in use; ${done.resealed} stored values were sealed anew`,
+              ...(done.damaged.length === 0
+                ? []
+                : [`${done.damaged.length} values could not be opened, so the old key is kept:`, ...done.damaged.map((d) => `  ${d}`)])
+            ].join("\n")
       )
     })
   )

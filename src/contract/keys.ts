@@ -8,7 +8,9 @@ import { GroundFailed } from "./failures.ts"
 export class KeyRotated extends Schema.Class<KeyRotated>("KeyRotated")({
   what: Schema.Literal("passphrase", "data"),
   /** Values sealed anew; 0 for a passphrase, which only re-wraps the keys. */
-  resealed: Schema.Int
+  resealed: Schema.Int,
+  /** Values that could not be opened; while there are any, the old key is kept for them. */
+  damaged: Schema.Array(Schema.String)
 }) {}
 
 export const KeysGroup = HttpApiGroup.make("keys")

@@ -172,8 +172,8 @@ describe("Turn.fold", () => {
       answered("b"),
       new TurnEnded({ run, end: "answered", report: "" })
     ])
-    assert.deepInclude(view.run, { rounds: 2, toolCalls: 1, cost: 10 })
-    assert.deepInclude(Turn.step(view, accepted("next", second)).run, { rounds: 0, toolCalls: 0, cost: 0 })
+    assert.deepInclude(view.run, { rounds: 2, toolCalls: 1, cost: NanoUsd.make(10) })
+    assert.deepInclude(Turn.step(view, accepted("next", second)).run, { rounds: 0, toolCalls: 0, cost: NanoUsd.make(0) })
   })
 
   /** A random life of a session: any event may follow any other, as after a crash. */

@@ -5,14 +5,20 @@ import { GroundFailed } from "../../contract/failures.ts"
 import type { DecryptFailed } from "../../kernel/Crypto.ts"
 import type { DatabaseError } from "../../kernel/Database.ts"
 import type { FileError } from "../../kernel/DurableFile.ts"
+import type { KeyringError } from "../../kernel/Keyring.ts"
 
-export type Ground = DatabaseError | DecryptFailed | AuditUnavailable | FileError
+export type Ground = DatabaseError | DecryptFailed | AuditUnavailable | FileError | KeyringError
 
 const tags: ReadonlySet<string> = new Set<Ground["_tag"]>([
   "DatabaseError",
   "DecryptFailed",
   "AuditUnavailable",
-  "FileError"
+  "FileError",
+  "MasterKeyMissing",
+  "WrongMasterKey",
+  "WeakMasterKey",
+  "KeyringMissing",
+  "KeyringDamaged"
 ])
 
 export const isGround = (error: { readonly _tag: string }): error is Ground => tags.has(error._tag)

@@ -10,6 +10,7 @@ import { type RunFailure, RunEventJson, RunFailureJson, RunsApi } from "../../co
 import { owner } from "../../domain/Ids.ts"
 import type { RunEvent } from "../../domain/RunEvent.ts"
 import type { NothingToResume } from "../../domain/Session.ts"
+import { Approvals } from "../../tools/Approvals.ts"
 import { isGround, toGroundFailed } from "./ground.ts"
 
 const encodeEvent = Schema.encodeSync(RunEventJson)
@@ -44,21 +45,31 @@ const respond = (events: Stream.Stream<RunEvent, RunError | NothingToResume>) =>
   )
 
 export const layer = HttpApiBuilder.group(RunsApi, "runs", (handlers) =>
-  Effect.map(AgentRuntime, (runtime) =>
-    handlers
-      .handle("start", ({ payload }) =>
+  Effect.gen(function* () {
+    const runtime = yield* AgentRuntime
+    const approvals = yield* Approvals
+    /** The client counts as somebody who can answer for exactly as long as it reads. */
+    const attended = <A, E>(approver: boolean, events: Stream.Stream<A, E>) =>
+      approver ? Stream.unwrapScoped(Effect.as(approvals.attach, events)) : events
+    return handlers
+      .handle("start", ({ payload: { agent, approver, message, session } }) =>
         Effect.succeed(
           respond(
-            runtime.run({
-              principal: owner,
-              message: payload.message,
-              ...(payload.agent === undefined ? {} : { agent: payload.agent }),
-              ...(payload.session === undefined ? {} : { session: payload.session })
-            })
+            attended(
+              approver,
+              runtime.run({
+                principal: owner,
+                message,
+                ...(agent === undefined ? {} : { agent }),
+                ...(session === undefined ? {} : { session })
+              })
+            )
           )
         )
       )
-      .handle("resume", ({ payload }) => Effect.succeed(respond(runtime.resume(payload.session, owner))))
+      .handle("resume", ({ payload }) =>
+        Effect.succeed(respond(attended(payload.approver, runtime.resume(payload.session, owner))))
+      )
       .handle("stop", ({ path }) => Effect.map(runtime.stop(path.run), (stopped) => ({ stopped })))
-  )
+  })
 )
