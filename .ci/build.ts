@@ -65,6 +65,8 @@ await build({
   fixedExtension: false,
   tsconfig: join(root, "tsconfig.json"),
   deps: { neverBundle: native, alwaysBundle: [/.*/], onlyBundle: false },
+  // Its main file is UMD, whose inner require calls no bundler can follow.
+  alias: { "jsonc-parser": join(root, "node_modules/jsonc-parser/lib/esm/main.js") },
   plugins: [record],
   outputOptions: { chunkFileNames: "[name]-[hash].js" }
 }).catch((error: unknown) => {
