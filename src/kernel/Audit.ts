@@ -21,7 +21,7 @@ import * as Canon from "./audit/Canon.ts"
 import * as Checkpoint from "./audit/Checkpoint.ts"
 import * as Head from "./audit/Head.ts"
 import * as Merkle from "./audit/Merkle.ts"
-import { headOf, insertSql, isRow, rowsBefore, rowsBetween, stateOf, toEntry } from "./audit/Row.ts"
+import { headOf, insertSql, isRow, rowsBefore, rowsBetween, stateOf, tipOf, toEntry } from "./audit/Row.ts"
 import { verify as verifyLog } from "./audit/Verify.ts"
 import { DataDir } from "./DataDir.ts"
 import { Database, type Statements } from "./Database.ts"
@@ -150,17 +150,16 @@ const make: Effect.Effect<
     at: number,
     event: AuditEvent
   ): AuditEntry => {
-    const head = headOf(db)
-    const state = stateOf(db)
-    if (head === undefined || state === undefined) return fail(unreadable)
-    const base = head.seq >= floor.seq ? head : floor
+    const tip = tipOf(db)
+    if (tip === undefined) return fail(unreadable)
+    const base = tip.seq >= floor.seq ? tip : floor
     const seq = base.seq + 1
     const prev = seq === 1 ? Canon.genesis : base.hash
-    mac = Head.forward(mac, state.epoch)
-    const canon = Canon.encode(seq, at, event)
+    mac = Head.forward(mac, tip.epoch)
+    const facts = Canon.clean(event)
+    const canon = Canon.encode(seq, at, facts)
     const hash = Canon.rowHash(prev, canon)
-    const columns = Canon.decode(canon)?.event
-    db.run(insertSql, seq, at, event.type, columns?.agent ?? null, mac.epoch, canon, prev, hash, Head.macOf(mac, hash))
+    db.run(insertSql, seq, at, event.type, facts.agent ?? null, mac.epoch, canon, prev, hash, Head.macOf(mac, hash))
     return new AuditEntry({ seq, at, event, prev: hex(prev), hash: hex(hash) }, true)
   }
 

@@ -15,7 +15,7 @@ import Sqlite from "better-sqlite3"
 import { Chunk, Effect, FastCheck as fc, Layer, Stream, TestClock } from "effect"
 import { AuditEvent, type AuditReport } from "../../src/domain/Audit.ts"
 import { Audit, layer as auditLayer } from "../../src/kernel/Audit.ts"
-import { encode, rowHash } from "../../src/kernel/audit/Canon.ts"
+import { clean, encode, rowHash } from "../../src/kernel/audit/Canon.ts"
 import { firstKey, forward, macOf } from "../../src/kernel/audit/Head.ts"
 import { Database, layer as databaseLayer } from "../../src/kernel/Database.ts"
 import { Keyring, layer as keyringLayer } from "../../src/kernel/Keyring.ts"
@@ -303,7 +303,7 @@ describe("Audit", () => {
       }>
       let prev: Uint8Array = new Uint8Array(32)
       for (const row of rows) {
-        const canon = row.seq === 25 ? encode(25, row.at, event(999)) : row.canon
+        const canon = row.seq === 25 ? encode(25, row.at, clean(event(999))) : row.canon
         const hash = rowHash(prev, canon)
         db.prepare("UPDATE audit_rows SET canon = ?, prev = ?, hash = ?, agent = COALESCE(?, agent) WHERE seq = ?").run(
           canon,
@@ -342,7 +342,7 @@ describe("Audit", () => {
         (f) =>
           edit(f, (db) => {
             const { prev } = db.prepare("SELECT prev FROM audit_rows WHERE seq = 25").get() as { prev: Uint8Array }
-            const canon = encode(25, 0, event(24, "tool.finished"))
+            const canon = encode(25, 0, clean(event(24, "tool.finished")))
             db.prepare("UPDATE audit_rows SET canon = ?, type = 'tool.finished', hash = ? WHERE seq = 25").run(
               canon,
               rowHash(prev, canon)

@@ -32,6 +32,7 @@ export interface CanonRow {
   }
 }
 
+const kinds = { text: 0x73, number: 0x6e, true: 0x74, false: 0x66 } as const
 const who = ["agent", "principal", "session", "run"] as const
 
 /** Its texts as they go into the log: of bounded length, and without anything that looks like a secret. */
@@ -41,35 +42,76 @@ const fact = (text: string): string => {
   return cut.length > 12 ? redactText(cut) : cut
 }
 
-const text = (value: string): Uint8Array => {
-  const bytes = Buffer.from(value, "utf8")
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(bytes.length)
-  return Buffer.concat([length, bytes])
+/** The event as it goes into the log. */
+export const clean = (event: AuditEvent): CanonRow["event"] => {
+  const data: Record<string, string | number | boolean> = {}
+  for (const [key, value] of Object.entries(event.data))
+    put(data, fact(key), typeof value === "string" ? fact(value) : value)
+  const { agent, principal, run, session } = event
+  return {
+    type: event.type,
+    ...(agent === undefined ? {} : { agent: fact(agent) }),
+    ...(principal === undefined ? {} : { principal: fact(principal) }),
+    ...(session === undefined ? {} : { session: fact(session) }),
+    ...(run === undefined ? {} : { run: fact(run) }),
+    data
+  }
 }
 
-const float = (value: number): Uint8Array => {
-  const bytes = Buffer.alloc(8)
-  bytes.writeDoubleBE(value)
-  return bytes
+/** As an own property, also for a key such as __proto__. */
+const put = (data: Record<string, string | number | boolean>, key: string, value: string | number | boolean): void => {
+  if (key === "__proto__")
+    Object.defineProperty(data, key, { value, enumerable: true, configurable: true, writable: true })
+  else data[key] = value
 }
 
-export const encode = (seq: number, at: number, event: AuditEvent): Uint8Array => {
-  const chunks: Array<Uint8Array> = [Buffer.from([version]), float(seq), float(at), text(event.type)]
+/** Bytes of one row are gathered here: allocating each part by itself would take longer than hashing. */
+let scratch = Buffer.allocUnsafe(16_384)
+let used = 0
+const room = (count: number): void => {
+  if (used + count > scratch.length) scratch = Buffer.concat([scratch], Math.max(scratch.length * 2, used + count))
+}
+const putByte = (value: number): void => {
+  room(1)
+  scratch[used++] = value
+}
+const putFloat = (value: number): void => {
+  room(8)
+  used = scratch.writeDoubleBE(value, used)
+}
+const putText = (value: string): void => {
+  room(4 + value.length * 3)
+  const length = scratch.write(value, used + 4, "utf8")
+  scratch.writeUInt32BE(length, used)
+  used += 4 + length
+}
+
+/** `event` must be clean. */
+export const encode = (seq: number, at: number, event: CanonRow["event"]): Uint8Array => {
+  used = 0
+  putByte(version)
+  putFloat(seq)
+  putFloat(at)
+  putText(event.type)
   for (const name of who) {
     const value = event[name]
-    chunks.push(Buffer.from([value === undefined ? 0 : 1]))
-    if (value !== undefined) chunks.push(text(fact(value)))
+    putByte(value === undefined ? 0 : 1)
+    if (value !== undefined) putText(value)
   }
-  const entries = Object.entries(event.data).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-  chunks.push(float(entries.length))
-  for (const [key, value] of entries) {
-    chunks.push(text(fact(key)))
-    if (typeof value === "string") chunks.push(Buffer.from("s"), text(fact(value)))
-    else if (typeof value === "number") chunks.push(Buffer.from("n"), float(value))
-    else chunks.push(Buffer.from(value ? "t" : "f"))
+  const keys = Object.keys(event.data).sort()
+  putFloat(keys.length)
+  for (const key of keys) {
+    const value = event.data[key]
+    putText(key)
+    if (typeof value === "string") {
+      putByte(kinds.text)
+      putText(value)
+    } else if (typeof value === "number") {
+      putByte(kinds.number)
+      putFloat(value)
+    } else putByte(value === true ? kinds.true : kinds.false)
   }
-  return Buffer.concat(chunks)
+  return Buffer.from(scratch.subarray(0, used))
 }
 
 /** Undefined for anything that `encode` did not make. */
@@ -77,24 +119,33 @@ export const decode = (canon: Uint8Array): CanonRow | undefined => {
   const bytes = Buffer.from(canon.buffer, canon.byteOffset, canon.byteLength)
   let at = 0
   let whole = true
-  const take = (count: number): Buffer => {
-    if (at + count > bytes.length) {
-      whole = false
-      at = bytes.length
-      return Buffer.alloc(count > 8 ? 0 : count)
-    }
+  /** Moves on by `count` and returns where it was; undefined at the end of the bytes. */
+  const skip = (count: number): number | undefined => {
+    const from = at
     at += count
-    return bytes.subarray(at - count, at)
+    if (at <= bytes.length) return from
+    whole = false
+    at = bytes.length
+    return undefined
   }
-  const readFloat = () => take(8).readDoubleBE(0)
-  const readText = () => take(take(4).readUInt32BE(0)).toString("utf8")
-  if (take(1)[0] !== version) return undefined
+  const readByte = () => bytes[skip(1) ?? bytes.length]
+  const readFloat = () => {
+    const from = skip(8)
+    return from === undefined ? 0 : bytes.readDoubleBE(from)
+  }
+  const readText = () => {
+    const head = skip(4)
+    const length = head === undefined ? 0 : bytes.readUInt32BE(head)
+    const from = skip(length)
+    return from === undefined ? "" : bytes.toString("utf8", from, from + length)
+  }
+  if (readByte() !== version) return undefined
   const seq = readFloat()
   const time = readFloat()
   const type = readText()
   const names: { agent?: string; principal?: string; session?: string; run?: string } = {}
   for (const name of who) {
-    const present = take(1)[0]
+    const present = readByte()
     if (present === 1) names[name] = readText()
     else if (present !== 0) return undefined
   }
@@ -102,12 +153,11 @@ export const decode = (canon: Uint8Array): CanonRow | undefined => {
   const data: Record<string, string | number | boolean> = {}
   for (let index = 0; index < count && whole; index++) {
     const key = readText()
-    const kind = take(1).toString("latin1")
-    const value =
-      kind === "s" ? readText() : kind === "n" ? readFloat() : kind === "t" ? true : kind === "f" ? false : undefined
-    if (value === undefined) return undefined
-    // As an own property, also for a key such as __proto__.
-    Object.defineProperty(data, key, { value, enumerable: true, configurable: true, writable: true })
+    const kind = readByte()
+    if (kind === kinds.text) put(data, key, readText())
+    else if (kind === kinds.number) put(data, key, readFloat())
+    else if (kind === kinds.true || kind === kinds.false) put(data, key, kind === kinds.true)
+    else return undefined
   }
   return whole && at === bytes.length ? { seq, at: time, event: { type, ...names, data } } : undefined
 }

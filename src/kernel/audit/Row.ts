@@ -62,6 +62,20 @@ const isHead = (row: unknown): row is { readonly seq: number; readonly hash: Uin
   "hash" in row &&
   isBytes(row.hash, 32)
 
+/** Both in one question, for appending: the newest row and the epoch. */
+export const tipOf = (
+  db: Statements
+): { readonly seq: number; readonly hash: Uint8Array; readonly epoch: number } | undefined => {
+  const row = db.get(
+    "SELECT r.seq, r.hash, s.epoch FROM audit_rows r, audit_state s WHERE s.id = 1 ORDER BY r.seq DESC LIMIT 1"
+  )
+  if (row !== undefined)
+    return isHead(row) && "epoch" in row && typeof row.epoch === "number" ? { ...row, epoch: row.epoch } : undefined
+  const head = headOf(db)
+  const state = stateOf(db)
+  return head === undefined || state === undefined ? undefined : { ...head, epoch: state.epoch }
+}
+
 export interface State {
   readonly epoch: number
   readonly size: number

@@ -73,7 +73,16 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
     return error
   }
 
-  /** Runs one job within the open transaction. Throws only what ended the transaction itself. */
+  const failureOf = (cause: unknown): Effect.Effect<never, unknown> => {
+    if (cause instanceof Refusal) return Effect.fail(cause.error)
+    if (!isStorageFailure(cause)) return Effect.die(cause)
+    const error = toDatabaseError(name, cause)
+    // Anything but a bad statement concerns the file, and with it the whole batch.
+    if (error.reason !== "statement") throw error
+    return Effect.fail(error)
+  }
+
+  /** Runs one job in a savepoint of the open transaction. Throws only what ended the transaction itself. */
   const runOne = (job: Job): Effect.Effect<unknown, unknown> => {
     savepoint.run()
     try {
@@ -84,12 +93,33 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
       if (!db.inTransaction) throw cause
       undo.run()
       release.run()
-      if (cause instanceof Refusal) return Effect.fail(cause.error)
-      if (!isStorageFailure(cause)) return Effect.die(cause)
-      const error = toDatabaseError(name, cause)
-      if (error.reason !== "statement") throw error
-      return Effect.fail(error)
+      return failureOf(cause)
     }
+  }
+
+  /**
+   * Most batches hold no refusal, so they are first tried without savepoints, which would take as
+   * long as the writes. Undefined when one of several jobs failed and all must run again.
+   */
+  const runPlain = (batch: ReadonlyArray<Job>): Array<Effect.Effect<unknown, unknown>> | undefined => {
+    try {
+      return batch.map((job) => Effect.succeed(job.f(writer, fail)))
+    } catch (cause) {
+      if (!db.inTransaction) throw cause
+      rollback.run()
+      return batch.length === 1 ? [failureOf(cause)] : undefined
+    }
+  }
+
+  const runBatch = (batch: ReadonlyArray<Job>): ReadonlyArray<Effect.Effect<unknown, unknown>> => {
+    begin.run()
+    let results = runPlain(batch)
+    if (results === undefined) {
+      begin.run()
+      results = batch.map(runOne)
+    }
+    if (db.inTransaction) commit.run()
+    return results
   }
 
   const schedule = (): void => {
@@ -122,11 +152,9 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
       for (const job of batch) job.resume(Effect.fail(broken))
       return settle()
     }
-    const results: Array<Effect.Effect<unknown, unknown>> = []
+    let results: ReadonlyArray<Effect.Effect<unknown, unknown>>
     try {
-      begin.run()
-      for (const job of batch) results.push(runOne(job))
-      commit.run()
+      results = runBatch(batch)
     } catch (cause) {
       let error = isStorageFailure(cause) ? toDatabaseError(name, cause) : undefined
       try {

@@ -11,7 +11,7 @@ export const auditLog: Migration = {
   plainBlobs: ["audit_rows.canon", "audit_rows.prev", "audit_rows.hash", "audit_rows.mac", "audit_state.merkle"],
   statements: [
     `CREATE TABLE audit_rows (
-      seq BIGINT PRIMARY KEY NOT NULL,
+      seq INTEGER PRIMARY KEY NOT NULL,
       at BIGINT NOT NULL,
       type TEXT NOT NULL,
       agent TEXT,
