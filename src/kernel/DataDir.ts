@@ -10,6 +10,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   fstatSync,
   lstatSync,
@@ -80,9 +81,16 @@ const unsafe = (path: string, fd: number): DataDirUnsafe | null => {
   return null
 }
 
+/** Step by step: Node's own recursive mkdir never returns where the system refuses with ENOENT, as in /proc. */
+const createParents = (path: string): void => {
+  if (existsSync(path)) return
+  createParents(dirname(path))
+  mkdirSync(path, { mode: 0o700 })
+}
+
 /** Creates it if there is none, and says whether this call did. */
 const create = (path: string): boolean => {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  createParents(dirname(path))
   try {
     mkdirSync(path, { mode: 0o700 })
   } catch (cause) {
@@ -191,7 +199,8 @@ const acquire = (dir: string): Effect.Effect<Sqlite.Database, DataDirUnsafe | Da
       }
       const handle = new Sqlite(file, { timeout: patienceMs })
       try {
-        handle.exec("BEGIN EXCLUSIVE")
+        // Nothing is ever written, so there is nothing to roll back and no journal file is needed.
+        handle.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE")
       } catch (cause) {
         handle.close()
         throw cause
