@@ -90,6 +90,18 @@ const writeAll = (fd: number, bytes: Uint8Array): void => {
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done)
 }
 
+/** Tidying up after a failure must not hide what failed; the failure itself is what gets reported. */
+const undo = (step: () => void): void => {
+  try {
+    step()
+  } catch {
+    // What is left is a temporary file, or a torn line that the next append closes.
+  }
+}
+
+const notRegular = (path: string): FileError =>
+  new FileError({ path, operation: "append to", reason: "not_a_file", code: "not a regular file" })
+
 const syncFolder = (folder: string): void => {
   const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
@@ -135,7 +147,7 @@ export const replaceFile = (path: string, content: Uint8Array | string, mode = 0
         }
         renameSync(temporary, path)
       } catch (cause) {
-        unlinkSync(temporary)
+        undo(() => unlinkSync(temporary))
         throw cause
       }
       syncFolder(dirname(path))
@@ -152,7 +164,10 @@ export const appendLine = (path: string, line: string, mode = 0o600): Effect.Eff
     try: () => {
       const fd = openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, mode)
       try {
-        const { size } = fstatSync(fd)
+        const stat = fstatSync(fd)
+        // Also keeps modes of devices as they are.
+        if (!stat.isFile()) return notRegular(path)
+        const { size } = stat
         fchmodSync(fd, mode)
         const last = new Uint8Array(1)
         const torn = size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] !== 0x0a
@@ -160,13 +175,14 @@ export const appendLine = (path: string, line: string, mode = 0o600): Effect.Eff
           writeAll(fd, toBytes(`${torn ? "\n" : ""}${line}\n`))
           fsyncSync(fd)
         } catch (cause) {
-          ftruncateSync(fd, size)
+          undo(() => ftruncateSync(fd, size))
           throw cause
         }
         if (size === 0) syncFolder(dirname(path))
+        return null
       } finally {
         closeSync(fd)
       }
     },
     catch: (cause) => fileError(path, "append to", cause)
-  })
+  }).pipe(Effect.flatMap((refused) => (refused === null ? Effect.void : Effect.fail(refused))))
