@@ -60,8 +60,19 @@ import * as ToolRegistry from "./tools/ToolRegistry.ts"
 
 export type WebHandler = (request: Request) => Promise<Response>
 
+/** The parts that touch a disk, a provider, a process or a person; a test puts a failing one in a real one's place. */
+export const parts = {
+  audit: Audit.layer,
+  budget: Budget.layer,
+  providers: Provider.layer,
+  sandbox: Sandbox.layerHiding,
+  approvals: Approvals.layer,
+  sessions: SessionStore.layer
+}
+export type Parts = typeof parts
+
 /** The folders' layers, each closed over the floors below it. Memoised by identity: whoever builds several shares what they share. */
-const stack = (options: AppOptions) => {
+export const stack = (options: AppOptions, part: Parts = parts) => {
   const settings = Settings.layer({ configPath: options.config, cwd: options.cwd, env: options.env })
   const ground = Layer.provideMerge(Observability.layer, settings)
 
@@ -69,30 +80,32 @@ const stack = (options: AppOptions) => {
   const kernelOn = (dataDir: typeof DataDir.layer | typeof DataDir.layerWriter) => {
     const base = Layer.mergeAll(dataDir, Events.layer).pipe(Layer.provideMerge(ground))
     const keys = Keyring.layerCrypto.pipe(Layer.provideMerge(Keyring.layer), Layer.provideMerge(base))
-    const stored = Audit.layer.pipe(Layer.provideMerge(Database.layer), Layer.provideMerge(keys))
+    const stored = part.audit.pipe(Layer.provideMerge(Database.layer), Layer.provideMerge(keys))
     return Credentials.layer.pipe(Layer.provideMerge(stored))
   }
   const shared = kernelOn(DataDir.layer)
   const exclusive = kernelOn(DataDir.layerWriter)
 
   const model = Router.layer.pipe(
-    Layer.provideMerge(Layer.mergeAll(Provider.layer, Pricing.layer, Budget.layer, ResponseCache.layer)),
+    Layer.provideMerge(Layer.mergeAll(part.providers, Pricing.layer, part.budget, ResponseCache.layer)),
     Layer.provideMerge(exclusive)
   )
   // Second line under the settings' own refusal of such workspaces: what must never be seen is masked.
   const sandbox = Layer.unwrapEffect(
     Effect.map(Effect.flatMap(Settings.Settings, (service) => service.current), ({ dataDir, path }) =>
-      Sandbox.layerHiding(path === null ? [dataDir] : [dataDir, path])
+      part.sandbox(path === null ? [dataDir] : [dataDir, path])
     )
   )
   const tools = ToolExecutor.layer.pipe(
-    Layer.provideMerge(Layer.mergeAll(ToolPolicy.layer, Approvals.layer)),
+    Layer.provideMerge(Layer.mergeAll(ToolPolicy.layer, part.approvals)),
     Layer.provideMerge(ToolRegistry.layer),
     Layer.provideMerge(Layer.mergeAll(sandbox, Egress.layer)),
     Layer.provideMerge(exclusive)
   )
-  const agent = AgentRuntime.layer.pipe(
-    Layer.provideMerge(Layer.mergeAll(Agents.layer, SessionStore.layer, ThreatScanner.layer, Compactor.layer)),
+  // What a crash left reserved is settled before the first new run, not at the next heartbeat.
+  const recovered = Layer.effectDiscard(Effect.flatMap(Budget.Budget, (budget) => budget.recover))
+  const agent = Layer.merge(AgentRuntime.layer, recovered).pipe(
+    Layer.provideMerge(Layer.mergeAll(Agents.layer, part.sessions, ThreatScanner.layer, Compactor.layer)),
     Layer.provideMerge(Layer.mergeAll(model, tools))
   )
 
