@@ -9,6 +9,7 @@
  */
 import { Clock, Context, Deferred, Effect, Layer, Option, Schema } from "effect"
 import { AuditEvent } from "../domain/Audit.ts"
+import { CacheStats } from "../domain/Cache.ts"
 import type { AgentId, PrincipalId } from "../domain/Ids.ts"
 import { AssistantMessage, toolCallsOf } from "../domain/Message.ts"
 import { ModelRef, type ModelRequest } from "../domain/Model.ts"
@@ -31,17 +32,6 @@ export interface CachedAnswer {
   readonly model: ModelRef
   readonly message: AssistantMessage
 }
-
-export class CacheStats extends Schema.Class<CacheStats>("CacheStats")({
-  enabled: Schema.Boolean,
-  entries: Schema.Int,
-  expired: Schema.Int,
-  /** Of sealed answers on disk. */
-  bytes: Schema.Int,
-  /** Since the cache was created or cleared. */
-  hits: Schema.Int,
-  misses: Schema.Int
-}) {}
 
 /** `hit`: the answer. `ask`: nobody has it; the caller must end with `store` or `abandon`, others with the same question wait until then. `off`: the cache is disabled. */
 export type Lookup =

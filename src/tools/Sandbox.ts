@@ -9,13 +9,14 @@
 import { Context, Data, Effect, Layer, Ref } from "effect"
 import type { Agent } from "../domain/Agent.ts"
 import { isGenuine, type Permitted } from "../domain/Proof.ts"
+import type { SandboxProbe } from "../domain/Security.ts"
 import { SandboxUnavailable } from "../domain/Tool.ts"
-import type { Command, SandboxBackend, SandboxProbe, SandboxResult } from "./sandbox/Backend.ts"
+import type { Command, SandboxBackend, SandboxResult } from "./sandbox/Backend.ts"
 import { makeBubblewrap } from "./sandbox/Bubblewrap.ts"
 import { bwrapPaths } from "./sandbox/Host.ts"
 import type { Guard } from "./sandbox/Profile.ts"
 
-export { type Command, SandboxProbe, type SandboxResult, Stopped } from "./sandbox/Backend.ts"
+export { type Command, type SandboxResult, Stopped } from "./sandbox/Backend.ts"
 
 /** A defect: something tried to run a call that no guard of this process has let through. */
 export class ForgedPermission extends Data.TaggedError("ForgedPermission")<{ readonly tool: string }> {

@@ -5,6 +5,7 @@
  */
 import { type Effect, Schema } from "effect"
 import type { SandboxLimits } from "../../domain/Agent.ts"
+import type { SandboxProbe } from "../../domain/Security.ts"
 import type { SandboxUnavailable } from "../../domain/Tool.ts"
 
 /** What runs inside. `argv[0]` is resolved inside the sandbox, never on the host. */
@@ -30,14 +31,6 @@ export interface SandboxResult {
   /** Milliseconds. */
   readonly durationMs: number
 }
-
-/** One line of `sandbox check`: a probe that must be confined, and whether it was. */
-export class SandboxProbe extends Schema.Class<SandboxProbe>("SandboxProbe")({
-  id: Schema.String,
-  what: Schema.String,
-  confined: Schema.Boolean,
-  detail: Schema.String
-}) {}
 
 export interface Job {
   /** Absolute path on the host. */

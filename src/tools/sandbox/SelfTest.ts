@@ -10,8 +10,9 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { Effect } from "effect"
 import { SandboxLimits } from "../../domain/Agent.ts"
+import { SandboxProbe } from "../../domain/Security.ts"
 import { SandboxUnavailable } from "../../domain/Tool.ts"
-import { type Job, SandboxProbe, type SandboxResult } from "./Backend.ts"
+import type { Job, SandboxResult } from "./Backend.ts"
 
 const limits = (over: Partial<SandboxLimits>): SandboxLimits =>
   new SandboxLimits({
