@@ -57,6 +57,15 @@ const contains = (outer: string, inner: string): boolean => {
   return relative === "" || !(relative === ".." || relative.startsWith("../") || path.isAbsolute(relative))
 }
 
+/** A user without an account, as containers and services have them, has no home; Node throws then. */
+const home = (): string | undefined => {
+  try {
+    return os.homedir()
+  } catch {
+    return undefined
+  }
+}
+
 /** The folder itself, links resolved. The whole machine, a home or Ai_DESK's own folder is never a workspace. */
 const resolveWorkspace = (
   workspace: string,
@@ -76,7 +85,7 @@ const resolveWorkspace = (
         return Effect.fail(refuse(`the workspace ${workspace} is not a folder`, "choose a folder"))
       }
       const choose = "choose a folder of its own for the agent, for example ./workspace"
-      if (folder === "/" || folder === os.homedir()) {
+      if (folder === "/" || folder === home()) {
         return Effect.fail(refuse(`the workspace ${workspace} is the whole of ${folder}`, choose))
       }
       return hidden.some((own) => contains(own, folder))

@@ -7,5 +7,5 @@ export const environment: ReadonlyArray<Attempt> = [
   { id: "V03", what: "variables of init", script: mustBeSilent("tr '\\0' '\\n' < /proc/1/environ | grep -vE '^(PATH|HOME|LANG|TERM|TMPDIR|PWD|OUTSIDE|PORT|GATEWAY)='") },
   { id: "V04", what: "a search path through the workspace", script: mustFail('case ":$PATH:" in *:.:*|*::*|*:/work*) true;; *) false;; esac') },
   { id: "V05", what: "the machine's name", script: mustFail('[ "$(cat /proc/sys/kernel/hostname)" != sandbox ]') },
-  { id: "V06", what: "a controlling terminal", script: mustFail(": < /dev/tty") }
+  { id: "V06", what: "a controlling terminal", script: mustFail("( : < /dev/tty )") }
 ]
