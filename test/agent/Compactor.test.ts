@@ -204,6 +204,23 @@ describe("Compactor", () => {
     })
   )
 
+  it.effect("cuts even the latest results, then older asks, when nothing else makes the view fit", () =>
+    Effect.gen(function* () {
+      const huge = tool(filler(4000), untainted, 2)
+      const cut = yield* run([userText("Read it."), ...huge], { summarise: forbidden })
+      expect(cut).toMatchObject({ compacted: true, refused: undefined })
+      expect(cut.tokensAfter).toBeLessThanOrEqual(2000)
+      expect(textIn(cut.messages)).toContain("characters left out to save space")
+      expectPairs(cut.messages)
+
+      const asks = [1, 2, 3].map((n) => userText(`ask ${n}: ${filler(800)}`))
+      const last = userText(`ask 4: ${filler(800)}`)
+      const fewer = yield* run([...asks, last], { summarise: answering("notes") })
+      expect(fewer.tokensAfter).toBeLessThanOrEqual(2000)
+      expect(fewer.messages.at(-1)).toBe(last)
+    })
+  )
+
   it.effect("never takes its own bridge for an ask of the owner", () =>
     Effect.gen(function* () {
       const ask = userText("Read all parts and compare them.")

@@ -164,7 +164,7 @@ const scoreOf = (findings: Iterable<{ readonly severity: Severity }>): number =>
  * A text may cost this much per character to read (ordinary text costs 4, the most of 27,000 collected
  * harmless ones 17). One that is in so many disguises at once that it costs more is blocked unread.
  */
-const workPerCharacter = 30
+const workPerCharacter = 22
 const smallText = 20_000
 
 export const tooMuchDisguise = { id: "INJ-900", class: "injection" } as const

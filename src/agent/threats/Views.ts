@@ -253,6 +253,19 @@ const fromBase32 = (text: string): string => {
 const fromCodes = (text: string, radix: number): string =>
   utf8.decode(new Uint8Array((text.match(/[0-9a-f]+/gi) ?? []).map((code) => Number.parseInt(code, radix) & 0xff)))
 
+/** Texts of many short runs are common and mostly ASCII, for which no decoder is needed. */
+const fromPercent = (run: string): string => {
+  let out = ""
+  for (let i = 0; i < run.length; i += 3) {
+    const code = Number.parseInt(run.slice(i + 1, i + 3), 16)
+    if (code >= 0x80) {
+      return fromCodes(run, 16)
+    }
+    out += String.fromCharCode(code)
+  }
+  return out
+}
+
 const entities: Readonly<Record<string, string>> = {
   lt: "<",
   gt: ">",
@@ -316,7 +329,7 @@ const codecs: ReadonlyArray<Codec> = [
     name: "url",
     sign: "%",
     stretch: /(?:%[0-9a-f]{2}){1,4096}/gi,
-    decode: (run) => fromCodes(run, 16)
+    decode: fromPercent
   },
   {
     name: "escapes",
