@@ -299,10 +299,10 @@ describe("fetching", () => {
 
   it.scopedLive("DNS rebinding: a name is resolved once, and that address is used", () =>
     Effect.gen(function* () {
-      const port = yield* serve((request, response) => text(response, `host ${request.headers.host}`))
+      const port = yield* serve((request, response) => text(response, `host ${request.headers.host}`), "127.0.0.2")
       let asked = 0
-      const resolve = () => Effect.sync(() => [asked++ === 0 ? "127.0.0.1" : "127.0.0.99"])
-      const allow = [`name.test:${port}`, `127.0.0.1:${port}`]
+      const resolve = () => Effect.sync(() => [asked++ === 0 ? "127.0.0.2" : "127.0.0.99"])
+      const allow = [`name.test:${port}`, `127.0.0.2:${port}`]
       const answer = yield* fetching({ resolve }, `http://NAME.test.:${port}/`, allow)
       expect(answer.body).toBe(`host name.test:${port}`)
       expect(asked).toBe(1)
