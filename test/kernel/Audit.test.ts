@@ -353,7 +353,7 @@ describe("Audit", () => {
       [
         "a row deleted in the middle",
         (f) => edit(f, (db) => void db.exec("DELETE FROM audit_rows WHERE seq = 25")),
-        ["chain_broken", "gap"]
+        ["chain_broken", "checkpoint_wrong", "gap"]
       ],
       [
         "the first row deleted",
@@ -490,6 +490,19 @@ describe("Audit", () => {
         const report = yield* verifyIn(folder)
         expect(kinds(report)).toContain("gap")
         expect(report.findings.find((finding) => finding.kind === "gap")?.detail).toBe("rows 21 to 35 are not there")
+      })
+    )
+
+    it.scoped("a cut tail by each of its three witnesses alone: checkpoints, head file, desk.db", () =>
+      Effect.gen(function* () {
+        const folder = yield* logOf(40, 20)
+        edit(folder, (db) => void db.exec("DELETE FROM audit_rows WHERE seq > 35"))
+        const details = (yield* verifyIn(folder)).findings
+          .filter((finding) => finding.kind === "truncated")
+          .map((finding) => finding.detail)
+        for (const witness of ["a checkpoint covers 40 rows", "kept in audit.head", "kept in desk.db"]) {
+          expect(details.filter((detail) => detail.includes(witness))).toHaveLength(1)
+        }
       })
     )
 
