@@ -402,7 +402,7 @@ describe("Claude Code's log-in", () => {
           yield* Effect.gen(function* () {
             yield* ask(anthropic.model, requestOf())
             yield* ask(anthropic.model, requestOf())
-          }).pipe(Effect.provide(fixed(config(true), {}, home)), Effect.provide(logger))
+          }).pipe(Effect.provide(Layer.merge(fixed(config(true), {}, home), logger)))
           expect(fake.requests.map((r) => r.refused)).toEqual([null, null])
           expect(fake.requests[0]?.headers["anthropic-beta"]).toContain("oauth")
           expect(warnings).toHaveLength(1)
