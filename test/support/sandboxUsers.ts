@@ -18,7 +18,9 @@ export interface TestUser {
 /** No account needed: a number that owns nothing on the machine. */
 const ordinary: TestUser = { name: "an ordinary user", uid: 12_345 }
 export const users: ReadonlyArray<TestUser> =
-  process.getuid?.() === 0 ? [{ name: "root", uid: 0 }, ordinary] : [{ name: "an ordinary user", uid: process.getuid?.() ?? 0 }]
+  process.getuid?.() === 0
+    ? [{ name: "root", uid: 0 }, ordinary]
+    : [{ name: "an ordinary user", uid: process.getuid?.() ?? 0 }]
 
 export interface Driver {
   readonly process: ChildProcess
@@ -44,7 +46,10 @@ export const startDriver = (
     env: { PATH: "/usr/bin:/bin", ...options.env }
   })
   const stdin = child.stdin as Writable
-  const waiting = new Map<number, { readonly done: (answer: DriverAnswer) => void; readonly failed: (why: Error) => void }>()
+  const waiting = new Map<
+    number,
+    { readonly done: (answer: DriverAnswer) => void; readonly failed: (why: Error) => void }
+  >()
   let last = 0
   return new Promise((resolve, reject) => {
     child.on("exit", (code, signal) => {

@@ -335,7 +335,9 @@ describe("nothing is left alive", () => {
         yield* Effect.flip(Effect.tryPromise(() => answer))
         expect(yield* eventually(() => alive(`sleep\0${mark}`).length === 0)).toBe(true)
         expect(fs.readdirSync(workspace)).toContain(".git")
-        yield* runScript(workspace, "true")
+        const next = yield* Effect.promise(() => startDriver(user))
+        yield* Effect.promise(() => next.run({ workspace, argv: ["true"] }))
+        next.stop()
         expect(fs.readdirSync(workspace)).toEqual(["begun"])
       }
     })

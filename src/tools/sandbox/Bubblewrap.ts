@@ -28,10 +28,14 @@ const namespaceFix =
   "(on Ubuntu 24.04 and later also kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for bwrap)"
 
 const fixFor = (detail: string): string => {
+  if (/source path.*Permission denied/.test(detail)) {
+    return "inside the sandbox not even root has power over other users' folders: choose a workspace that the gateway's user owns, below folders it may enter"
+  }
   if (/namespace|uid map|clone|Operation not permitted|RTM_NEWADDR|setgroups/i.test(detail)) return namespaceFix
   if (/seccomp/i.test(detail)) return "use a kernel built with CONFIG_SECCOMP_FILTER"
   if (/ENOENT|EACCES/.test(detail)) return installFix
-  if (/EAGAIN|EMFILE|ENFILE|ENOMEM/.test(detail)) return "the machine is out of processes, files or memory: try again later"
+  if (/EAGAIN|EMFILE|ENFILE|ENOMEM/.test(detail))
+    return "the machine is out of processes, files or memory: try again later"
   return "see: ai-desk sandbox check"
 }
 

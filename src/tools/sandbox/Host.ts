@@ -91,7 +91,9 @@ const inherited = (): ReadonlyArray<number> => {
       .filter((descriptor) => {
         if (descriptor <= 2) return false
         const info = `/proc/self/fdinfo/${descriptor}`
-        const flags = fs.existsSync(info) ? fs.readFileSync(info, "latin1").match(/^flags:\s+([0-7]+)/m)?.[1] : undefined
+        const flags = fs.existsSync(info)
+          ? fs.readFileSync(info, "latin1").match(/^flags:\s+([0-7]+)/m)?.[1]
+          : undefined
         return flags !== undefined && (Number.parseInt(flags, 8) & closeOnExec) === 0
       })
   } catch {

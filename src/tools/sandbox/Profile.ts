@@ -169,10 +169,7 @@ export const profile = ({ host, workspace, writable, masks, limits, without }: P
     ...["--info-fd", String(fd.info)],
     ...(without.has("seccomp") ? [] : ["--seccomp", String(fd.seccomp)])
   ],
-  prefix: [
-    ...(without.has("rlimits") ? [] : ["/usr/bin/prlimit", ...limitArguments(host, limits), "--"]),
-    ...announce
-  ],
+  prefix: [...(without.has("rlimits") ? [] : ["/usr/bin/prlimit", ...limitArguments(host, limits), "--"]), ...announce],
   files: [
     { fd: fd.passwd, data: new TextEncoder().encode(passwd) },
     { fd: fd.hosts, data: new TextEncoder().encode(hosts) },

@@ -126,15 +126,52 @@ const numbers: Record<string, readonly [x64: number | undefined, arm64: number |
 }
 
 /** The library falls back to an older call when told that this one does not exist. */
-const absent = ["clone3", "openat2", "memfd_create", "memfd_secret", "io_uring_setup", "io_uring_enter", "io_uring_register"]
+const absent = [
+  "clone3",
+  "openat2",
+  "memfd_create",
+  "memfd_secret",
+  "io_uring_setup",
+  "io_uring_enter",
+  "io_uring_register"
+]
 
 /** Refused whatever the arguments. */
 const refused = [
   ...["shmget", "shmat", "shmctl", "semget", "semop", "semctl", "semtimedop", "msgget", "msgsnd", "msgrcv", "msgctl"],
-  ...["mq_open", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "pidfd_getfd"],
-  ...["kcmp", "syslog", "uselib", "ustat", "vhangup", "modify_ldt", "pivot_root", "_sysctl", "adjtimex", "chroot", "acct"],
+  ...[
+    "mq_open",
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "process_madvise",
+    "process_mrelease",
+    "pidfd_getfd"
+  ],
+  ...[
+    "kcmp",
+    "syslog",
+    "uselib",
+    "ustat",
+    "vhangup",
+    "modify_ldt",
+    "pivot_root",
+    "_sysctl",
+    "adjtimex",
+    "chroot",
+    "acct"
+  ],
   ...["settimeofday", "clock_settime", "clock_adjtime", "mount", "umount2", "swapon", "swapoff", "reboot"],
-  ...["sethostname", "setdomainname", "iopl", "ioperm", "create_module", "init_module", "finit_module", "delete_module"],
+  ...[
+    "sethostname",
+    "setdomainname",
+    "iopl",
+    "ioperm",
+    "create_module",
+    "init_module",
+    "finit_module",
+    "delete_module"
+  ],
   ...["get_kernel_syms", "query_module", "quotactl", "quotactl_fd", "nfsservctl", "lookup_dcookie", "mbind"],
   ...["set_mempolicy", "set_mempolicy_home_node", "migrate_pages", "move_pages", "kexec_load", "kexec_file_load"],
   ...["add_key", "request_key", "keyctl", "unshare", "setns", "vmsplice", "perf_event_open", "fanotify_init"],

@@ -39,7 +39,15 @@ export interface Launch {
 
 /** How long a killed tree may take to go. Only uninterruptible waits in the kernel (a dead network mount) outlast it. */
 const goneWithinMs = 5000
-const signals: Record<string, number> = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIGTERM: 15 }
+const signals: Record<string, number> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGABRT: 6,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGTERM: 15
+}
 
 /** Only bubblewrap's own init counts: a number that was given to another process meanwhile is not touched. */
 const startTimeOf = (pid: number): string | undefined => {

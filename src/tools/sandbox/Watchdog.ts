@@ -212,7 +212,8 @@ export const makeWatchdog = (root: boolean): Watchdog => {
   /** Which of the running commands did it is not known, so all of them end. */
   const lookAfterDevices = (): void => {
     if (!restoreDevices(modes)) return
-    for (const watched of running.keys()) watched.blind("a device of the machine was given other modes; it has its own again")
+    for (const watched of running.keys())
+      watched.blind("a device of the machine was given other modes; it has its own again")
     running.clear()
   }
   const tick = (): void => {

@@ -118,7 +118,9 @@ const isStandIn = (file: string, stats: fs.Stats, kind: Kind): boolean =>
 
 /** Inodes on which a running sandbox of any process holds a lock, as `--lock-file` takes it. */
 const lockedInodes = (): ReadonlySet<number> =>
-  new Set([...fs.readFileSync("/proc/locks", "latin1").matchAll(/ [0-9a-f]+:[0-9a-f]+:(\d+) /g)].map((m) => Number(m[1])))
+  new Set(
+    [...fs.readFileSync("/proc/locks", "latin1").matchAll(/ [0-9a-f]+:[0-9a-f]+:(\d+) /g)].map((m) => Number(m[1]))
+  )
 
 const removeStandIns = (workspace: string): void => {
   const locked = lockedInodes()
@@ -152,7 +154,8 @@ const maskWritable = (workspace: string, shared: Shared): ReadonlyArray<Mask> =>
     const file = path.join(workspace, name)
     const stats = lstat(file)
     if (stats?.isSymbolicLink()) throw linkRefused(file)
-    if (stats !== undefined) masks.push({ kind: "read-only", source: file, path: path.join(mountPoint, name), lock: false })
+    if (stats !== undefined)
+      masks.push({ kind: "read-only", source: file, path: path.join(mountPoint, name), lock: false })
   }
   return masks
 }

@@ -33,5 +33,7 @@ export const systemCall = (name: string, args: string, errno: number): string =>
   const number = table(architecture).get(name)
   return number === undefined
     ? perl(`$r = syscall(999, 0); print "ESCAPED\\n" unless $r == -1 && $!+0 == 38`)
-    : perl(`$b = "\\0" x 256; $r = syscall(${number}, ${args}); print "ESCAPED $r ".($!+0)."\\n" unless $r == -1 && $!+0 == ${errno}`)
+    : perl(
+        `$b = "\\0" x 256; $r = syscall(${number}, ${args}); print "ESCAPED $r ".($!+0)."\\n" unless $r == -1 && $!+0 == ${errno}`
+      )
 }
