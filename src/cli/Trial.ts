@@ -7,7 +7,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import { Effect, Redacted } from "effect"
 import type { AppOptions } from "../domain/App.ts"
-import { generateMasterKey } from "../kernel/Keyring.ts"
+import { generateMasterKey } from "../kernel/Setup.ts"
 import type { LoadedSettings } from "../kernel/Settings.ts"
 
 export interface Trial {

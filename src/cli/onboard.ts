@@ -7,7 +7,6 @@ import { CredentialsApi } from "../contract/credentials.ts"
 import { ToolProfile } from "../domain/Agent.ts"
 import { AgentId } from "../domain/Ids.ts"
 import { ModelRef, splitModelRef } from "../domain/Model.ts"
-import { generateMasterKey, weakness } from "../kernel/Keyring.ts"
 import { configPath } from "../kernel/Settings.ts"
 import * as Setup from "../kernel/Setup.ts"
 import * as ControlClient from "./ControlClient.ts"
@@ -98,8 +97,8 @@ const askPerson = (start: Choices, keyKnown: boolean) =>
 
 const masterKeyFor = (choices: Choices, keyFile: string) =>
   Effect.gen(function* () {
-    if (choices.passphrase === null) return { file: keyFile, secret: yield* generateMasterKey }
-    const weak = weakness(Redacted.value(choices.passphrase))
+    if (choices.passphrase === null) return { file: keyFile, secret: yield* Setup.generateMasterKey }
+    const weak = Setup.weakness(Redacted.value(choices.passphrase))
     if (weak !== undefined) return yield* new InvalidInput({ detail: weak, fix: "choose a longer passphrase, or let one be made" })
     return { file: keyFile, secret: choices.passphrase }
   })

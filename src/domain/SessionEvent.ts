@@ -84,7 +84,7 @@ export class ToolFinished extends Schema.TaggedClass<ToolFinished>()("ToolFinish
   taint: Taint
 }) {}
 
-/** A view was computed: `upTo` messages of the fold are represented by `summary`. The log keeps them all. */
+/** A view was computed: the first `upTo` messages of the fold are represented by `view`. The log keeps them all. */
 export class Compacted extends Schema.TaggedClass<Compacted>()("Compacted", {
   ...inRun,
   upTo: Schema.Int,

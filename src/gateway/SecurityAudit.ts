@@ -109,9 +109,9 @@ const forSettings = (loaded: LoadedSettings): ReadonlyArray<SecurityCheck> => {
       "key-source",
       "The master key does not stand in the environment",
       "low",
-      loaded.masterKeySource === "environment" || loaded.masterKeySource === "dotenv"
+      loaded.masterKeySource === "environment" || loaded.masterKeySource === ".env"
         ? bad(
-            `it comes from ${loaded.masterKeySource === "dotenv" ? ".env beside the config: whoever copies both folder and file has everything" : "the environment, where /proc keeps it readable for this user"}`,
+            `it comes from ${loaded.masterKeySource === ".env" ? ".env beside the config: whoever copies both folder and file has everything" : "the environment, where /proc keeps it readable for this user"}`,
             "put it in a file of mode 0600 on another disk and set AI_DESK_MASTER_KEY_FILE, or use a systemd credential"
           )
         : good(loaded.masterKey === null ? "no master key is set" : "it comes from a file")

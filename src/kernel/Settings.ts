@@ -48,6 +48,8 @@ export interface LoadedSettings {
   /** `agents.list` with `agents.defaults` merged in and paths made absolute; the default agent first. */
   readonly agents: ReadonlyArray<Agent>
   readonly masterKey: Redacted.Redacted<string> | null
+  /** A `file` also stands for a service manager's credential. */
+  readonly masterKeySource: "environment" | ".env" | "file" | null
   /** From ANTHROPIC_API_KEY, GOOGLE_AI_API_KEY, OPENROUTER_API_KEY and `providers.<name>.apiKeyEnv`, by provider name. */
   readonly providerKeys: ReadonlyMap<string, Redacted.Redacted<string>>
   /** Home folder, for Claude Code's OAuth file. */

@@ -13,6 +13,8 @@ import type { AgentId } from "../domain/Ids.ts"
 import type { ModelRef } from "../domain/Model.ts"
 import { appendLine, type FileError, fileError, replaceFile } from "./DurableFile.ts"
 
+export { generateMasterKey, weakness } from "./keyring/KeyringFile.ts"
+
 export interface SetupChoices {
   /** Absolute path of the ai-desk.json to write. */
   readonly config: string

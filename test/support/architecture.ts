@@ -141,7 +141,7 @@ const below: Readonly<Record<string, ReadonlyArray<string>>> = {
   dashboard: ["contract", "domain"],
   cli: ["contract", "domain"]
 }
-const cliAlso = ["kernel/Settings.ts", "kernel/DataDir.ts"]
+const cliAlso = ["kernel/Settings.ts", "kernel/DataDir.ts", "kernel/Setup.ts", "kernel/Redaction.ts"]
 
 export const importDirections: Rule = perSource((source) => {
   const own = source.path.split("/")[0] ?? ""

@@ -20,6 +20,7 @@ export const settingsWith = (
     dataDir: "/",
     agents: [],
     masterKey: key,
+    masterKeySource: key === null ? null : "file",
     providerKeys,
     home: "/",
     warnings: []

@@ -116,6 +116,7 @@ export const lookup = (sources: Sources): Lookup => {
 interface FromEnvironment {
   readonly dataDir: string
   readonly masterKey: Redacted.Redacted<string> | null
+  readonly masterKeySource: LoadedSettings["masterKeySource"]
   readonly providerKeys: ReadonlyMap<string, Redacted.Redacted<string>>
   readonly logLevel: Config["log"]["level"] | null
   readonly problems: ReadonlyArray<SettingsProblem>
@@ -125,7 +126,12 @@ const levels: ReadonlyArray<Config["log"]["level"]> = ["debug", "info", "warn", 
 
 const withoutFinalNewline = (text: string): string => text.replace(/\r?\n$/, "")
 
-const readMasterKey = (vars: Env, sources: Sources, dir: string): Either.Either<string | null, SettingsProblem> => {
+interface MasterKey {
+  readonly key: string
+  readonly source: NonNullable<LoadedSettings["masterKeySource"]>
+}
+
+const readMasterKey = (vars: Env, sources: Sources, dir: string): Either.Either<MasterKey | null, SettingsProblem> => {
   const fromFile = (at: string, path: string, forbidden: number) =>
     readOwn(path, forbidden).pipe(
       Either.mapLeft((problem) => fileProblem(at, problem)),
@@ -133,7 +139,8 @@ const readMasterKey = (vars: Env, sources: Sources, dir: string): Either.Either<
       Either.filterOrLeft(
         (key) => key.trim() !== "",
         () => new SettingsProblem({ at, expected: "a passphrase", found: "an empty file" })
-      )
+      ),
+      Either.map((key): MasterKey => ({ key, source: "file" }))
     )
   const value = vars.AI_DESK_MASTER_KEY
   const file = vars.AI_DESK_MASTER_KEY_FILE
@@ -157,7 +164,7 @@ const readMasterKey = (vars: Env, sources: Sources, dir: string): Either.Either<
             fix: "set it to the passphrase, or unset it"
           })
         )
-      : Either.right(value)
+      : Either.right({ key: value, source: sources.env.AI_DESK_MASTER_KEY === undefined ? ".env" : "environment" })
   }
   if (file !== undefined) return fromFile("AI_DESK_MASTER_KEY_FILE", resolve(dir, file), 0o077)
   const folder = sources.env.CREDENTIALS_DIRECTORY
@@ -198,7 +205,8 @@ const readEnvironment = (
 
   const master = readMasterKey(vars, sources, dir)
   if (Either.isLeft(master)) problems.push(master.left)
-  const masterKey = Either.isRight(master) && master.right !== null ? Redacted.make(master.right) : null
+  const found = Either.getOrNull(master)
+  const masterKey = found === null ? null : Redacted.make(found.key)
   if (masterKey !== null) Secrets.register(masterKey)
 
   const providerKeys = new Map<string, Redacted.Redacted<string>>()
@@ -230,7 +238,7 @@ const readEnvironment = (
   if (asked !== null && logLevel === null) {
     own("AI_DESK_LOG_LEVEL", `one of ${levels.join(", ")}`, "another word", "correct or unset it")
   }
-  return { dataDir, masterKey, providerKeys, logLevel, problems }
+  return { dataDir, masterKey, masterKeySource: found?.source ?? null, providerKeys, logLevel, problems }
 }
 
 const secretName = /key|token|secret|passw|auth|cookie|credential/i
@@ -296,6 +304,7 @@ export const load = (sources: Sources): Either.Either<Reading, SettingsInvalid> 
         dataDir: found.dataDir,
         agents: resolved.agents,
         masterKey: found.masterKey,
+        masterKeySource: found.masterKeySource,
         providerKeys: found.providerKeys,
         home: sources.home,
         warnings: [...warnings, ...resolved.warnings]

@@ -71,6 +71,7 @@ export const settingsFor = (config: unknown, home = "/nonexistent"): LoadedSetti
   dataDir: "/nonexistent/data",
   agents: [],
   masterKey: null,
+  masterKeySource: null,
   providerKeys: new Map(),
   home,
   warnings: []
