@@ -62,6 +62,7 @@ export const settingsOf = (input: object, agents: ReadonlyArray<Agent> = []): Lo
   dataDir: "/",
   agents,
   masterKey: null,
+  masterKeySource: null,
   providerKeys: new Map(),
   home: "/",
   warnings: []
