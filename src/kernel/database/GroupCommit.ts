@@ -9,6 +9,7 @@
  */
 import type Sqlite from "better-sqlite3"
 import { Effect } from "effect"
+import { randomBytes } from "../Crypto.ts"
 import { isStorageFailure, statementsOf, toDatabaseError } from "./Connection.ts"
 import { DatabaseError, type Statements, type Store } from "./Store.ts"
 
@@ -25,10 +26,20 @@ class Refusal {
   }
 }
 
+/** How a write ended. Of many types in one queue, hence unknown; each is given back only to its own caller. */
+type Outcome =
+  | { readonly how: "done"; readonly value: unknown }
+  | { readonly how: "failed"; readonly error: unknown }
+  | { readonly how: "died"; readonly defect: unknown }
+
 interface Job {
   readonly f: (db: Statements, fail: (error: unknown) => never) => unknown
-  readonly resume: (result: Effect.Effect<unknown, unknown>) => void
+  readonly resume: (outcome: Outcome) => void
 }
+
+const done = (value: unknown): Outcome => ({ how: "done", value })
+const failed = (error: unknown): Outcome => ({ how: "failed", error })
+const died = (defect: unknown): Outcome => ({ how: "died", defect })
 
 const fail = (error: unknown): never => {
   throw new Refusal(error)
@@ -73,22 +84,22 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
     return error
   }
 
-  const failureOf = (cause: unknown): Effect.Effect<never, unknown> => {
-    if (cause instanceof Refusal) return Effect.fail(cause.error)
-    if (!isStorageFailure(cause)) return Effect.die(cause)
+  const failureOf = (cause: unknown): Outcome => {
+    if (cause instanceof Refusal) return failed(cause.error)
+    if (!isStorageFailure(cause)) return died(cause)
     const error = toDatabaseError(name, cause)
     // Anything but a bad statement concerns the file, and with it the whole batch.
     if (error.reason !== "statement") throw error
-    return Effect.fail(error)
+    return failed(error)
   }
 
   /** Runs one job in a savepoint of the open transaction. Throws only what ended the transaction itself. */
-  const runOne = (job: Job): Effect.Effect<unknown, unknown> => {
+  const runOne = (job: Job): Outcome => {
     savepoint.run()
     try {
       const value = job.f(writer, fail)
       release.run()
-      return Effect.succeed(value)
+      return done(value)
     } catch (cause) {
       if (!db.inTransaction) throw cause
       undo.run()
@@ -101,9 +112,9 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
    * Most batches hold no refusal, so they are first tried without savepoints, which would take as
    * long as the writes. Undefined when one of several jobs failed and all must run again.
    */
-  const runPlain = (batch: ReadonlyArray<Job>): Array<Effect.Effect<unknown, unknown>> | undefined => {
+  const runPlain = (batch: ReadonlyArray<Job>): Array<Outcome> | undefined => {
     try {
-      return batch.map((job) => Effect.succeed(job.f(writer, fail)))
+      return batch.map((job) => done(job.f(writer, fail)))
     } catch (cause) {
       if (!db.inTransaction) throw cause
       rollback.run()
@@ -111,7 +122,7 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
     }
   }
 
-  const runBatch = (batch: ReadonlyArray<Job>): ReadonlyArray<Effect.Effect<unknown, unknown>> => {
+  const runBatch = (batch: ReadonlyArray<Job>): ReadonlyArray<Outcome> => {
     begin.run()
     let results = runPlain(batch)
     if (results === undefined) {
@@ -134,7 +145,7 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
     scheduled = true
     retries += 1
     // Full jitter, so that processes waiting for the same lock do not wake together.
-    setTimeout(flush, 1 + Math.random() * Math.min(40, 2 ** Math.min(retries, 6)))
+    setTimeout(flush, 1 + ((randomBytes(1)[0] ?? 0) / 256) * Math.min(40, 2 ** Math.min(retries, 6)))
   }
 
   const settle = (): void => {
@@ -149,10 +160,10 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
     const batch = queue.splice(0, maxBatch)
     if (batch.length === 0) return settle()
     if (broken !== undefined) {
-      for (const job of batch) job.resume(Effect.fail(broken))
+      for (const job of batch) job.resume(failed(broken))
       return settle()
     }
-    let results: ReadonlyArray<Effect.Effect<unknown, unknown>>
+    let results: ReadonlyArray<Outcome>
     try {
       results = runBatch(batch)
     } catch (cause) {
@@ -166,11 +177,11 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
         waitingSince ??= performance.now()
         if (performance.now() - waitingSince < maxWaitMs) return retryLater(batch)
       }
-      const result = error === undefined ? Effect.die(cause) : Effect.fail(noteFailure(error))
+      const result = error === undefined ? died(cause) : failed(noteFailure(error))
       for (const job of batch) job.resume(result)
       return settle()
     }
-    for (const [index, job] of batch.entries()) job.resume(results[index] ?? Effect.die("a write without a result"))
+    for (const [index, job] of batch.entries()) job.resume(results[index] ?? died("a write without a result"))
     settle()
   }
 
@@ -193,8 +204,15 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
           resume(Effect.fail(broken ?? closedError()))
           return
         }
-        // The queue holds jobs of many types; each is given back exactly what its own `f` returned or failed with.
-        queue.push({ f, resume: resume as Job["resume"] })
+        queue.push({
+          f,
+          resume: (outcome) => {
+            // The value is what `f` returned and the error what it gave to `fail`, or a DatabaseError: nothing else makes an Outcome for this job.
+            if (outcome.how === "done") resume(Effect.succeed(outcome.value as A))
+            else if (outcome.how === "failed") resume(Effect.fail(outcome.error as E | DatabaseError))
+            else resume(Effect.die(outcome.defect))
+          }
+        })
         schedule()
       }).pipe(Effect.uninterruptible),
     close: Effect.async<void>((resume) => {
