@@ -14,7 +14,7 @@ import { DecryptFailed } from "../../../src/kernel/Crypto.ts"
 import { Settings } from "../../../src/kernel/Settings.ts"
 import { claudeOAuthStatus, layer as providersLayer, Providers } from "../../../src/model/Provider.ts"
 import * as FakeAnthropic from "../../support/providers/FakeAnthropic.ts"
-import { type Fake, fakeKey } from "../../support/providers/FakeServer.ts"
+import { data, event, type Fake, fakeKey } from "../../support/providers/FakeServer.ts"
 import {
   ask,
   configFor,
@@ -298,6 +298,49 @@ describe("Providers", () => {
       Effect.gen(function* () {
         fake.script([{ kind: "failure", reason: "rate_limit", retryAfter: { bodySeconds: 34.5 } }])
         expect((yield* failureOf(google.model)).retryAfterMs).toBe(34_500)
+      })
+    )
+  )
+
+  it.live("does not take Anthropic's answer for whole before the provider says that it is", () =>
+    withFake(anthropic, (fake) =>
+      Effect.gen(function* () {
+        const events = [
+          event("message_start", { type: "message_start", message: { usage: { input_tokens: 5, output_tokens: 1 } } }),
+          event("content_block_start", {
+            type: "content_block_start",
+            index: 0,
+            content_block: { type: "text", text: "a" }
+          }),
+          event("message_delta", {
+            type: "message_delta",
+            delta: { stop_reason: "end_turn" },
+            usage: { output_tokens: 9 }
+          })
+        ].join("")
+        const stop = event("message_stop", { type: "message_stop" })
+        fake.script([
+          { kind: "raw", body: events },
+          { kind: "raw", body: events + stop }
+        ])
+        expect(yield* failureOf(anthropic.model)).toMatchObject({ failure: "network", partial: true })
+        expect((yield* ask(anthropic.model, requestOf())).completed.usage?.outputTokens).toBe(9)
+      })
+    )
+  )
+
+  it.live("asks Google once, also where its SDK would continue an answer by itself", () =>
+    withFake(google, (fake) =>
+      Effect.gen(function* () {
+        const chunk = {
+          candidates: [
+            { index: 0, content: { role: "model", parts: [{ text: "half" }] }, finishReason: "CONTINUATION" }
+          ],
+          continuationToken: "more"
+        }
+        fake.always({ kind: "raw", body: data(chunk) })
+        expect((yield* ask(google.model, requestOf())).completed.finish).toBe("max_tokens")
+        expect(fake.requests).toHaveLength(1)
       })
     )
   )
