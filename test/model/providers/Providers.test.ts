@@ -334,9 +334,13 @@ describe("Providers", () => {
       Effect.gen(function* () {
         const chunk = {
           candidates: [
-            { index: 0, content: { role: "model", parts: [{ text: "half" }] }, finishReason: "CONTINUATION" }
-          ],
-          continuationToken: "more"
+            {
+              index: 0,
+              content: { role: "model", parts: [{ text: "half" }] },
+              finishReason: "CONTINUATION",
+              continuationToken: "bW9yZQ=="
+            }
+          ]
         }
         fake.always({ kind: "raw", body: data(chunk) })
         expect((yield* ask(google.model, requestOf())).completed.finish).toBe("max_tokens")
