@@ -11,9 +11,12 @@ const hex = (char: string): string => {
   return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`
 }
 
-/** CSI, OSC/DCS/APC/PM/SOS up to their terminator, and two-byte escapes; 7-bit and 8-bit introducers. */
+/**
+ * CSI, OSC/DCS/APC/PM/SOS up to their terminator, and two-byte escapes; 7-bit and 8-bit introducers.
+ * A payload holds no control character, so that no stretch of text is looked at from two starts.
+ */
 const terminalSequences =
-  /(?:\u001b\[|\u009b)[0-?]{0,64}[ -/]{0,8}[@-~]|(?:\u001b[\]PX^_]|[\u009d\u0090\u0098\u009e\u009f])[^\u0007\u001b\u009c\n]{0,4096}(?:\u0007|\u001b\\|\u009c)|\u001b[ -/]{0,8}[0-~]/g
+  /(?:\u001b\[|\u009b)[0-?]{0,64}[ -/]{0,8}[@-~]|(?:\u001b[\]PX^_]|[\u009d\u0090\u0098\u009e\u009f])[^\u0000-\u001f\u007f-\u009f]{0,4096}(?:\u0007|\u001b\\|\u009c)|\u001b[ -/]{0,8}[0-~]/g
 
 const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 
