@@ -30,6 +30,8 @@ export interface Bench {
   readonly floor: { readonly name: string; readonly run: () => unknown }
   readonly run: () => unknown
   readonly setup?: () => unknown
+  /** Runs after every round, untimed: what the thing goes on with after its answer. */
+  readonly settle?: () => unknown
   readonly rounds?: number
   readonly warmup?: number
   readonly perRun?: number
@@ -81,6 +83,7 @@ export const measure = async (bench: Bench): Promise<Result> => {
   for (let round = -(bench.warmup ?? Math.min(10, rounds)); round < rounds; round += 1) {
     const floor = await timed(bench.floor.run)
     const thing = await timed(bench.run)
+    await bench.settle?.()
     if (round < 0) continue
     floors.push(floor / perRun)
     things.push(thing / perRun)
