@@ -112,6 +112,16 @@ describe("results", () => {
     })
   )
 
+  it.scopedLive("Node and a worker thread of it run within the usual limits", () =>
+    Effect.gen(function* () {
+      const { workspace } = yield* place()
+      fs.copyFileSync(process.execPath, path.join(workspace, "node"), fs.constants.COPYFILE_FICLONE)
+      const script = `new (require("node:worker_threads").Worker)("1", { eval: true }).on("exit", (code) => console.log("worker", code))`
+      const result = yield* runScript(workspace, `./node -e '${script}'`, { maxMemoryMb: 512, maxProcesses: 64 })
+      expect(result.out, result.err).toBe("worker 0\n")
+    })
+  )
+
   it.scopedLive("interactive: the exit code comes back", () =>
     Effect.gen(function* () {
       const { workspace } = yield* place()
@@ -340,6 +350,26 @@ describe("nothing is left alive", () => {
         next.stop()
         expect(fs.readdirSync(workspace)).toEqual(["begun"])
       }
+    })
+  )
+})
+
+describe("devices of the machine", () => {
+  it.scopedLive.each(users)("as $name: modes given to them do not last, and the call that gave them fails", (user) =>
+    Effect.gen(function* () {
+      const { workspace } = yield* place(user.uid)
+      const mode = () => fs.statSync("/dev/full").mode
+      const before = mode()
+      const driver = yield* Effect.promise(() => startDriver(user))
+      for (const pause of ["true", "sleep 0.3"]) {
+        // The sticky bit means nothing on a device: harmless for the 50 ms that root's attempt may last.
+        const script = `chmod 1666 /dev/full && echo CHANGED; ${pause}`
+        const answer = yield* Effect.promise(() => driver.run({ workspace, argv: ["/bin/sh", "-c", script] }))
+        expect(mode()).toBe(before)
+        if (user.uid === 0) expect(answer.unavailable).toContain("device")
+        else expect(answer).toMatchObject({ out: "", stopped: "exited" })
+      }
+      driver.stop()
     })
   )
 })

@@ -133,10 +133,16 @@ const maskArguments = (mask: Mask): ReadonlyArray<string> => {
   }
 }
 
+/**
+ * Bytes of RLIMIT_DATA: what stops a single allocation far beyond the limit at once; the limit itself
+ * is the watchdog's. The room on top is what V8 reserves, without using it, for its code: 512 MiB in
+ * the main thread and as much in each worker. Address space (RLIMIT_AS) would stop Node altogether.
+ */
+export const dataLimit = (limits: SandboxLimits): number => (limits.maxMemoryMb + 2048) * MiB
+
 const limitArguments = ({ hardLimits }: Host, limits: SandboxLimits): ReadonlyArray<string> => {
   const wanted: Record<Rlimit, number> = {
-    // Address space would stop Node from starting at all; data is what a process really takes.
-    data: limits.maxMemoryMb * MiB,
+    data: dataLimit(limits),
     // Counted per user namespace, where bubblewrap's own init is one.
     nproc: limits.maxProcesses + 1,
     fsize: limits.maxDiskMb * MiB,

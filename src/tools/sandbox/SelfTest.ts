@@ -57,7 +57,7 @@ grep -q '^CapEff:.0000000000000000$' /proc/self/status && grep -q '^CapBnd:.0000
 ls -l /proc/self/fd | grep -q ' 0 -> ' && ! ls -l /proc/self/fd | grep -- ' -> ' | grep -vE ' [012] -> | -> (/dev/null|/proc/[0-9]+/fd)$' >/dev/null
 say descriptors $((! $?)) "/proc/self/fd"
 [ "$(env | grep -cEv '^(PATH|HOME|LANG|TERM|TMPDIR|PWD|OLDPWD|SHLVL|_)=')" = 0 ]; say environment $((! $?)) "allow-list"
-grep -Eq '^Max core file size +0 +0 ' /proc/self/limits && grep -Eq '^Max data size +67108864 +67108864 ' /proc/self/limits && grep -Eq '^Max open files +[0-9]{1,3} +[0-9]{1,3} ' /proc/self/limits
+grep -Eq '^Max core file size +0 +0 ' /proc/self/limits && grep -Eq '^Max data size +${dataLimit(limits({}))} +${dataLimit(limits({}))} ' /proc/self/limits && grep -Eq '^Max open files +[0-9]{1,3} +[0-9]{1,3} ' /proc/self/limits
 say limits $((! $?)) "/proc/self/limits"
 `
 

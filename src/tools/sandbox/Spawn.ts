@@ -136,6 +136,17 @@ const start = (order: Launch): ChildProcess => {
   }
 }
 
+const watch = (running: Running, order: Launch, init: number): (() => void) =>
+  order.watch({
+    outer: running.child.pid ?? 0,
+    init,
+    breached: (what) => end(running, what),
+    blind: (reason) => {
+      running.blind = reason
+      running.child.kill("SIGKILL")
+    }
+  })
+
 /** Gives each descriptor its content, and listens for init's number and for the word that the command is next. */
 const connect = (running: Running, launch: Launch): void => {
   const streams = running.child.stdio as ReadonlyArray<Readable | Writable | null | undefined>
@@ -148,16 +159,7 @@ const connect = (running: Running, launch: Launch): void => {
     if (stream) feed(stream, data)
   }
   const observe = (): void => {
-    if (!running.started || running.init === undefined || running.unwatch !== undefined) return
-    running.unwatch = launch.watch({
-      outer: running.child.pid ?? 0,
-      init: running.init.pid,
-      breached: (what) => end(running, what),
-      blind: (reason) => {
-        running.blind = reason
-        running.child.kill("SIGKILL")
-      }
-    })
+    if (running.started && running.init !== undefined) running.unwatch ??= watch(running, launch, running.init.pid)
   }
   let info = ""
   duplex(fd.info)?.on("data", (chunk: Buffer) => {
@@ -204,13 +206,15 @@ const collect = (running: Running, launch: Launch): Collected => {
 }
 
 /** Calls back once when process, descriptors and the inner init are all gone. */
-const whenOver = (running: Running, done: (code: number) => void): void => {
+const whenOver = (running: Running, order: Launch, done: (code: number) => void): void => {
   const { child } = running
   let over = false
   const finish = (code: number | null, signal: NodeJS.Signals | null): void => {
     if (over) return
     over = true
-    running.unwatch?.()
+    // A command too short to be watched still gets the look that the watchdog takes at the end.
+    const unwatch = running.unwatch ?? watch(running, order, 0)
+    unwatch()
     const exitCode = code ?? 128 + (signals[signal ?? "SIGKILL"] ?? 9)
     if (running.init === undefined) done(exitCode)
     else whenGone(running.init.pid, running.init.startTime, () => done(exitCode))
@@ -250,7 +254,7 @@ export const launch = (order: Launch): Effect.Effect<SandboxResult, NotStarted> 
     const timer = order.interactive ? undefined : setTimeout(() => end(running, "timeout"), order.timeoutMs)
     let afterwards: (() => void) | undefined
     let over = false
-    whenOver(running, (exitCode) => {
+    whenOver(running, order, (exitCode) => {
       clearTimeout(timer)
       over = true
       afterwards?.()

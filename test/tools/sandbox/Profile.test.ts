@@ -75,7 +75,13 @@ describe("profile", () => {
     const { prefix } = profile(
       input({ limits: testLimits({ maxMemoryMb: 100, maxProcesses: 9, timeoutMs: 1500, maxDiskMb: 3 }) })
     )
-    for (const limit of ["--data=104857600", "--nproc=10", "--fsize=3145728", "--cpu=3", "--core=0"])
+    for (const limit of [
+      `--data=${(100 + 2048) * 1024 * 1024}`,
+      "--nproc=10",
+      "--fsize=3145728",
+      "--cpu=3",
+      "--core=0"
+    ])
       expect(prefix).toContain(limit)
   })
 })

@@ -27,9 +27,9 @@ export const exhaustion: ReadonlyArray<Attempt> = [
   {
     id: "E03",
     what: "memory of one process",
-    script: mustFail(perl('$x = "x" x 300_000_000; exit 0')),
+    script: mustFail(perl('$n = 300_000_000; $x = "x" x $n; sleep 1; exit 0')),
     limits: { maxMemoryMb: 64 },
-    ends: ["exited"]
+    ends: ["memory"]
   },
   {
     id: "E04",
