@@ -7,10 +7,11 @@ import { Database } from "../../src/kernel/Database.ts"
 import * as Budget from "../../src/model/Budget.ts"
 import { agentWith, ground, one, runId, settingsOf } from "../support/scripted-provider.ts"
 
+const settings = settingsOf({})
 const runtime = ManagedRuntime.make(
   Layer.provideMerge(
     Budget.layer,
-    ground(() => settingsOf({}))
+    ground(() => settings)
   )
 )
 const { budget, desk } = await runtime.runPromise(
@@ -24,8 +25,10 @@ const spend = (run: number) =>
     budget.reserve({ agent, run: runId(run), model: one, tokens: 1000, cost: NanoUsd.make(1000) }),
     (lease) => budget.settle(lease, nothing)
   )
+// The holder's row exists from here on, so that the floor really writes.
+await runtime.runPromise(spend(0))
 let touched = 0
-const commit = desk.write((db) => db.run("UPDATE budget_agents SET day_key = day_key WHERE agent = ?", `x${touched++}`))
+const commit = desk.write((db) => db.run("UPDATE budget_holders SET seen_at = ?", touched++))
 const floor = { name: "two durable commits", run: () => runtime.runPromise(Effect.zipRight(commit, commit)) }
 
 export const benches: ReadonlyArray<Bench> = [

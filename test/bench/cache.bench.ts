@@ -8,10 +8,11 @@ import { Database } from "../../src/kernel/Database.ts"
 import { layer, ResponseCache } from "../../src/model/ResponseCache.ts"
 import { ground, one, requestOf, settingsOf } from "../support/scripted-provider.ts"
 
+const settings = settingsOf({})
 const runtime = ManagedRuntime.make(
   Layer.provideMerge(
     layer,
-    ground(() => settingsOf({}))
+    ground(() => settings)
   )
 )
 const text = "What is the meaning of this? ".repeat(70)

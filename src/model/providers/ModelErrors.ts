@@ -15,7 +15,9 @@ export class ProviderFault extends Schema.TaggedError<ProviderFault>()("Provider
   failure: ModelFailure,
   detail: Schema.String,
   status: Schema.optional(Schema.Int),
-  retryAfterMs: Schema.optional(Schema.Number)
+  retryAfterMs: Schema.optional(Schema.Number),
+  /** The request provably never reached the provider. */
+  unsent: Schema.optional(Schema.Boolean)
 }) {
   override get message(): string {
     return this.detail
@@ -227,7 +229,10 @@ const withoutStatus = (chain: ReadonlyArray<typeof Thrown.Type>, exchange: Excha
   if (names.includes(secondRequestMarker)) return badAnswer("it would have taken a second request, which was not sent")
   for (const [pattern, failure, words] of connectionWords) {
     const found = codes.find((c) => pattern.test(c))
-    if (found !== undefined) return new ProviderFault({ failure, detail: `${words} (${found})` })
+    // Whatever kept a connection from being made kept the request from being sent; a time-out may have come later.
+    if (found !== undefined) {
+      return new ProviderFault({ failure, detail: `${words} (${found})`, unsent: failure === "network" })
+    }
   }
   if (!exchange.sent()) {
     return new ProviderFault({ failure: "bad_request", detail: "the request cannot be put into the provider's form" })

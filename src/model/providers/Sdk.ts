@@ -36,6 +36,7 @@ export const modelError = (model: ModelRef, fault: ProviderFault, partial: boole
     detail: fault.detail,
     partial,
     ...(fault.status === undefined ? {} : { status: fault.status }),
+    ...(fault.unsent === true ? { unsent: true } : {}),
     ...(fault.retryAfterMs === undefined ? {} : { retryAfterMs: fault.retryAfterMs })
   })
 
