@@ -58,7 +58,7 @@ const addresses: Record<Keyed, string> = {
 }
 
 const refusal = (model: ModelRef, failure: "auth" | "bad_request", detail: string): ModelError =>
-  new ModelError({ model, failure, detail, partial: false })
+  new ModelError({ model, failure, detail, partial: false, unsent: true })
 
 /** The one door to every adapter: without genuine proofs nothing behind it runs. */
 const guarded = (name: ProviderName, ask: Ask): Provider => ({

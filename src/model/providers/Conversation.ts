@@ -12,7 +12,7 @@ import { ProviderFault } from "./ModelErrors.ts"
 
 export const refuseImages = (request: ModelRequest): Effect.Effect<void, ProviderFault> =>
   request.messages.some((m) => m._tag === "User" && m.content.some((p) => p._tag === "Image"))
-    ? Effect.fail(new ProviderFault({ failure: "bad_request", detail: "images are not supported yet" }))
+    ? Effect.fail(new ProviderFault({ failure: "bad_request", detail: "images are not supported yet", unsent: true }))
     : Effect.void
 
 export const visible = (text: string): boolean => text.trim() !== ""

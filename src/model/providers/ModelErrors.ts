@@ -201,12 +201,41 @@ export const retryAfterOf = (
   return delay === undefined ? undefined : milliseconds(Number(delay) * 1000)
 }
 
-const connectionWords: ReadonlyArray<readonly [RegExp, ModelFailure, string]> = [
-  [/^(ETIMEDOUT|UND_ERR_(CONNECT|HEADERS|BODY)_TIMEOUT)$/, "timeout", "the provider did not answer in time"],
-  [/^(ENOTFOUND|EAI_[A-Z]+)$/, "network", "the provider's name cannot be resolved"],
-  [/^ECONNREFUSED$/, "network", "nothing listens at the provider's address"],
-  [/^(EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/, "network", "the provider's address cannot be reached"],
-  [/CERT|TLS|SSL|UNABLE_TO_VERIFY/, "network", "the provider's TLS certificate or connection is not acceptable"]
+interface ConnectionFault {
+  readonly pattern: RegExp
+  readonly failure: ModelFailure
+  readonly words: string
+  /** True only for what can happen before a connection stands, and never after. */
+  readonly unsent: boolean
+}
+
+const connectionFaults: ReadonlyArray<ConnectionFault> = [
+  {
+    pattern: /^(ETIMEDOUT|UND_ERR_(CONNECT|HEADERS|BODY)_TIMEOUT)$/,
+    failure: "timeout",
+    words: "the provider did not answer in time",
+    unsent: false
+  },
+  {
+    pattern: /^(ENOTFOUND|EAI_[A-Z]+)$/,
+    failure: "network",
+    words: "the provider's name cannot be resolved",
+    unsent: true
+  },
+  { pattern: /^ECONNREFUSED$/, failure: "network", words: "nothing listens at the provider's address", unsent: true },
+  {
+    pattern: /^(EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/,
+    failure: "network",
+    words: "the provider's address cannot be reached",
+    unsent: false
+  },
+  {
+    pattern: /CERT|UNABLE_TO_VERIFY/,
+    failure: "network",
+    words: "the provider's TLS certificate is not acceptable",
+    unsent: true
+  },
+  { pattern: /TLS|SSL/, failure: "network", words: "the TLS connection to the provider failed", unsent: false }
 ]
 
 /** The error and its causes, outermost first. */
@@ -227,15 +256,18 @@ const withoutStatus = (chain: ReadonlyArray<typeof Thrown.Type>, exchange: Excha
   const codes = chain.flatMap((c) => (typeof c.code === "string" && /^[A-Z][A-Z_]{2,47}$/.test(c.code) ? [c.code] : []))
   if (names.includes(tooLargeMarker)) return badAnswer("it is larger than any answer may be")
   if (names.includes(secondRequestMarker)) return badAnswer("it would have taken a second request, which was not sent")
-  for (const [pattern, failure, words] of connectionWords) {
+  for (const { pattern, failure, words, unsent } of connectionFaults) {
     const found = codes.find((c) => pattern.test(c))
-    // Whatever kept a connection from being made kept the request from being sent; a time-out may have come later.
-    if (found !== undefined) {
-      return new ProviderFault({ failure, detail: `${words} (${found})`, unsent: failure === "network" })
-    }
+    if (found === undefined) continue
+    const never = unsent && exchange.response() === undefined
+    return new ProviderFault({ failure, detail: `${words} (${found})`, ...(never ? { unsent: true } : {}) })
   }
   if (!exchange.sent()) {
-    return new ProviderFault({ failure: "bad_request", detail: "the request cannot be put into the provider's form" })
+    return new ProviderFault({
+      failure: "bad_request",
+      detail: "the request cannot be put into the provider's form",
+      unsent: true
+    })
   }
   const began = exchange.response() !== undefined
   if (

@@ -271,6 +271,7 @@ describe.each(vendors)("$name", (vendor) => {
         fake.script([reply])
         const error = yield* failureOf(model)
         expect(error).toMatchObject({ failure: "network", partial })
+        expect(error.unsent).toBeUndefined()
         expect(error.status).toBeUndefined()
       })
     )
