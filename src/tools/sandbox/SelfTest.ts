@@ -13,6 +13,7 @@ import { SandboxLimits } from "../../domain/Agent.ts"
 import { SandboxProbe } from "../../domain/Security.ts"
 import { SandboxUnavailable } from "../../domain/Tool.ts"
 import type { Job, SandboxResult } from "./Backend.ts"
+import { dataLimit } from "./Profile.ts"
 
 const limits = (over: Partial<SandboxLimits>): SandboxLimits =>
   new SandboxLimits({
