@@ -88,9 +88,12 @@ describe("text from outside", () => {
   })
 
   // Starts of a sequence that never ends, over and over: what makes a careless pattern look at everything again.
-  it.each(["\u009d", "\u001b]", "\u001b[", "\u001b(", "\u0090a", "\r"])("is cleaned however often %j begins", (start) => {
-    expect(withoutControls(start.repeat(500_000))).not.toMatch(control)
-  })
+  it.each(["\u009d", "\u001b]", "\u001b[", "\u001b(", "\u0090a", "\r"])(
+    "is cleaned however often %j begins",
+    (start) => {
+      expect(withoutControls(start.repeat(500_000))).not.toMatch(control)
+    }
+  )
 })
 
 describe("arguments", () => {
