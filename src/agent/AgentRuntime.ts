@@ -3,7 +3,7 @@
  *
  *   scan → accept → (cache → reserve → ask → settle → tools)* → end
  *
- * Guarantees: a message that was scanned and accepted is in the log before anything is done with it;
+ * Guarantees: a message that was scanned and accepted is in the log before a model is asked;
  * a session has one run at a time; a stop takes effect at once, nothing happens after it, and the log
  * says so; whatever a run fails with is recorded as its end.
  */
@@ -220,7 +220,8 @@ const make = Effect.gen(function* () {
           const before = (yield* ctx.view).run
           if (before !== null && before.ended === null) yield* closeInterrupted(ctx, before)
           const { principal } = request
-          yield* ctx.record(
+          // Durable in one commit with the first thing that is done with it: the question, or the end.
+          yield* ctx.defer(
             new MessageAccepted({ run, agent: agent.id, principal, message: userText(request.message) })
           )
           yield* auditRun(ctx, "message.accepted", { characters: request.message.length })

@@ -86,6 +86,7 @@ export const make = Effect.gen(function* () {
       const own = chainOf(ctx.agent)
       const chosen = ctx.agent.compaction.model
       const scanned = yield* scanner.pass(request)
+      yield* ctx.flush
       const last = yield* router
         .stream({
           agent: ctx.agent,
@@ -152,7 +153,7 @@ export const make = Effect.gen(function* () {
   /** The answer is shown before it is stored: a hit waits for no disk. */
   const fromCache = Effect.fn("ModelStep.fromCache")(function* (ctx: RunContext, { model, message }: CachedAnswer) {
     yield* ctx.emit(new AnswerDelta({ text: textOf(message) }))
-    yield* ctx.record(new AnsweredFromCache({ run: ctx.run, model, message }))
+    yield* ctx.defer(new AnsweredFromCache({ run: ctx.run, model, message }))
     yield* audit.note(
       AuditEvent.make({
         type: "cache.hit",

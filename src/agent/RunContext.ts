@@ -1,6 +1,7 @@
 /**
  * RunContext: what the steps of one run share. `record` is the only way to the log: an event is
- * durable before the in-memory view moves, so the view never knows more than a restart would.
+ * durable before the in-memory view moves, so the view never knows more than a restart would. The
+ * exception is `defer`, for events that nothing acts upon before the next `record` makes them durable.
  */
 import { Effect, Ref } from "effect"
 import type { Agent } from "../domain/Agent.ts"
@@ -18,6 +19,10 @@ export interface RunContext {
   readonly run: RunId
   readonly principal: PrincipalId
   readonly view: Effect.Effect<Turn.SessionView>
+  /** In the view at once, in the log with the next `record`, in one commit with it. */
+  readonly defer: (...events: ReadonlyArray<SessionEvent>) => Effect.Effect<void>
+  /** Makes deferred events durable now, if there are any. */
+  readonly flush: Effect.Effect<void, DatabaseError>
   /** Durable on return. */
   readonly record: (...events: readonly [SessionEvent, ...ReadonlyArray<SessionEvent>]) => Effect.Effect<void, DatabaseError>
   /** To whoever watches; never waits. */
@@ -32,19 +37,30 @@ export const make = (fixed: {
   readonly view: Ref.Ref<Turn.SessionView>
   readonly store: typeof SessionStore.Service
   readonly emit: (event: RunEvent) => Effect.Effect<void>
-}): RunContext => ({
-  agent: fixed.agent,
-  session: fixed.session,
-  run: fixed.run,
-  principal: fixed.principal,
-  view: Ref.get(fixed.view),
+}): RunContext => {
+  const { agent, session, run, principal, view, store, emit } = fixed
+  const deferred = Ref.unsafeMake<ReadonlyArray<SessionEvent>>([])
+  const show = (events: ReadonlyArray<SessionEvent>) => Ref.update(view, (before) => events.reduce(Turn.step, before))
   // Uninterruptible: a stop must not separate the durable event from the view that knows of it.
-  record: (...events) =>
-    Effect.uninterruptible(
-      Effect.zipRight(
-        fixed.store.append(fixed.session, events),
-        Ref.update(fixed.view, (view) => events.reduce(Turn.step, view))
-      )
-    ),
-  emit: fixed.emit
-})
+  const save = (events: ReadonlyArray<SessionEvent>) =>
+    Effect.gen(function* () {
+      const waiting = yield* Ref.getAndSet(deferred, [])
+      const [first, ...rest] = [...waiting, ...events]
+      if (first === undefined) return
+      yield* store
+        .append(session, [first, ...rest])
+        .pipe(Effect.tapErrorCause(() => Ref.update(deferred, (since) => [...waiting, ...since])))
+      yield* show(events)
+    }).pipe(Effect.uninterruptible)
+  return {
+    agent,
+    session,
+    run,
+    principal,
+    view: Ref.get(view),
+    defer: (...events) => Effect.zipRight(Ref.update(deferred, (before) => [...before, ...events]), show(events)),
+    flush: save([]),
+    record: (...events) => save(events),
+    emit
+  }
+}

@@ -165,9 +165,9 @@ const make: Effect.Effect<
 
   const wanted = yield* Queue.sliding<void>(1)
   let sinceCheckpoint = 0
-  const write = (at: number, event: AuditEvent) =>
+  const write = (at: number, event: AuditEvent, when: "now" | "later" = "now") =>
     audit
-      .write<AuditEntry, AuditUnavailable>((db, fail) => insert(db, fail, at, event))
+      .write<AuditEntry, AuditUnavailable>((db, fail) => insert(db, fail, at, event), when)
       .pipe(
         Effect.catchTag("DatabaseError", (error) => Effect.fail(unavailable(error))),
         Effect.tap(() => {
@@ -197,7 +197,7 @@ const make: Effect.Effect<
   const note = (event: AuditEvent): Effect.Effect<void> =>
     Effect.gen(function* () {
       const at = yield* Clock.currentTimeMillis
-      const fiber = yield* write(at, event).pipe(
+      const fiber = yield* write(at, event, "later").pipe(
         Effect.asVoid,
         Effect.catchTag("AuditUnavailable", (error) => {
           owed.push({ at, event })
@@ -210,6 +210,9 @@ const make: Effect.Effect<
       // Lets the entry take its place in the queue before whatever the caller records next.
       yield* Effect.yieldNow()
     })
+
+  /** Readers see every note that was made before them. */
+  const noted = Effect.suspend(() => Fiber.awaitAll([...notes]))
 
   // --- Checkpoints ---
 
@@ -279,7 +282,7 @@ const make: Effect.Effect<
   )
   yield* Effect.addFinalizer(() =>
     Effect.zipRight(
-      Effect.suspend(() => Fiber.awaitAll([...notes])),
+      noted,
       checkpointOrWarn
     )
   )
@@ -355,7 +358,14 @@ const make: Effect.Effect<
     }).pipe(Effect.catchTag("DatabaseError", (error) => Effect.fail(unavailable(error))))
   })
 
-  return { append, note, verify, tail, entries, checkpoint }
+  return {
+    append,
+    note,
+    verify: Effect.zipRight(noted, verify),
+    tail: (filter) => Effect.zipRight(noted, tail(filter)),
+    entries: Stream.concat(Stream.drain(Stream.fromEffect(noted)), entries),
+    checkpoint: Effect.zipRight(noted, checkpoint)
+  }
 })
 
 export const layer: Layer.Layer<Audit, AuditUnavailable, Database | Keyring | DataDir> = Layer.scoped(Audit, make)

@@ -15,6 +15,8 @@ import { DatabaseError, type Statements, type Store } from "./Store.ts"
 
 /** Bounds how long one transaction may hold up the event loop and other processes. */
 const maxBatch = 512
+/** How long a write that nobody waits for may wait for company, milliseconds. */
+const patienceMs = 25
 /** How long writes wait for another process before they fail as busy, milliseconds. */
 const maxWaitMs = 5000
 
@@ -133,7 +135,16 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
     return results
   }
 
+  /** Set while only writes that nobody waits for are queued. */
+  let lingering: NodeJS.Timeout | undefined
+
+  const linger = (): void => {
+    if (!scheduled) lingering ??= setTimeout(schedule, patienceMs)
+  }
+
   const schedule = (): void => {
+    clearTimeout(lingering)
+    lingering = undefined
     if (scheduled) return
     scheduled = true
     // The end of this turn of the event loop: every fiber that is runnable now joins the batch.
@@ -198,7 +209,7 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
           return isStorageFailure(cause) ? Effect.fail(toDatabaseError(name, cause)) : Effect.die(cause)
         }
       }),
-    write: <A, E = never>(f: (db: Statements, fail: (error: E) => never) => A) =>
+    write: <A, E = never>(f: (db: Statements, fail: (error: E) => never) => A, when: "now" | "later" = "now") =>
       Effect.async<A, E | DatabaseError>((resume) => {
         if (closed || broken !== undefined) {
           resume(Effect.fail(broken ?? closedError()))
@@ -213,7 +224,8 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
             else resume(Effect.die(outcome.defect))
           }
         })
-        schedule()
+        if (when === "now") schedule()
+        else linger()
       }).pipe(Effect.uninterruptible),
     close: Effect.async<void>((resume) => {
       closed = true
@@ -222,7 +234,10 @@ export const make = (name: string, db: Sqlite.Database): GroupCommit => {
         resume(Effect.void)
       }
       if (queue.length === 0 && !scheduled) end()
-      else whenIdle = end
+      else {
+        whenIdle = end
+        schedule()
+      }
     })
   }
 }

@@ -50,7 +50,9 @@ export interface Store {
   readonly read: <A>(f: (db: Statements) => A) => Effect.Effect<A, DatabaseError>
   /** `fail` undoes what `f` did so far and fails the effect with a typed error. `f` must be synchronous and without other side effects: it may run again when the database was busy. */
   readonly write: <A, E = never>(
-    f: (db: Statements, fail: (error: E) => never) => A
+    f: (db: Statements, fail: (error: E) => never) => A,
+    /** `later`: nobody waits for it, so it is committed with the next write that somebody waits for, at most 25 ms later. */
+    when?: "now" | "later"
   ) => Effect.Effect<A, E | DatabaseError>
 }
 
