@@ -131,6 +131,20 @@ describe("results", () => {
   )
 })
 
+describe("switches", () => {
+  it("what takes guards away is named nowhere outside the sandbox's own files", () => {
+    const src = path.join(import.meta.dirname, "..", "..", "src")
+    const others = fs
+      .readdirSync(src, { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".ts") && !file.startsWith("tools/sandbox/") && file !== "tools/Sandbox.ts")
+    expect(others.length).toBeGreaterThan(10)
+    const reaching = others.filter((file) =>
+      /skipSelfTest|makeBubblewrap/.test(fs.readFileSync(path.join(src, file), "utf8"))
+    )
+    expect(reaching).toEqual([])
+  })
+})
+
 describe("permission", () => {
   it.scopedLive("a copy of a permission is none, and nothing runs", () =>
     Effect.gen(function* () {

@@ -56,26 +56,19 @@ const systemFolders = () =>
 /** Not all of /etc/ssl: its `private` is readable for a root that has no capabilities but owns the file. */
 const etc = [
   "/etc/alternatives",
-  "/etc/ca-certificates",
   "/etc/ld.so.cache",
-  "/etc/ld.so.conf",
-  "/etc/ld.so.conf.d",
   "/etc/localtime",
   "/etc/pki/tls/certs",
   "/etc/ssl/certs",
   "/etc/ssl/openssl.cnf"
 ]
 
-/** `keys` lists this user's keys; the rest opens to whoever owns it, which root does also without capabilities. */
+/**
+ * `keys` lists this user's keys. The others open to whoever owns them, which root does also without
+ * capabilities; kcore, kmsg, kallsyms and iomem ask for a capability and need no mask.
+ */
 const kernelFiles = (root: boolean) =>
-  [
-    "keys",
-    ...(root
-      ? ["iomem", "kallsyms", "kcore", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "pagetypeinfo"].concat([
-          ...["sched_debug", "slabinfo", "timer_list", "vmallocinfo"]
-        ])
-      : [])
-  ]
+  ["keys", ...(root ? ["kpagecgroup", "kpagecount", "kpageflags", "slabinfo", "timer_list", "vmallocinfo"] : [])]
     .map((name) => `/proc/${name}`)
     .filter((path) => fs.existsSync(path))
 

@@ -164,7 +164,8 @@ const connect = (running: Running, launch: Launch): void => {
   let info = ""
   duplex(fd.info)?.on("data", (chunk: Buffer) => {
     info += chunk.toString("latin1")
-    const pid = Number(info.match(/"child-pid": (\d+)/)?.[1])
+    // It arrives in pieces: only with what follows is the number whole.
+    const pid = Number(info.match(/"child-pid": (\d+)\D/)?.[1])
     if (running.named || !(pid > 1)) return
     running.named = true
     const startTime = startTimeOf(pid)
