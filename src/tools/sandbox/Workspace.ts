@@ -29,6 +29,10 @@ const guarded: ReadonlyArray<{ readonly name: string; readonly kind: Kind; reado
 
 /** Modification time, epoch seconds, by which an empty entry is known as a stand-in. Nothing an editor would write. */
 const mark = 987_654_321
+/** The same, once a process other than its maker relies on it too. */
+const sharedMark = mark + 1
+/** Inodes of stand-ins that this process made. */
+const made = new Set<number>()
 
 interface Shared {
   calls: number
@@ -101,6 +105,7 @@ const makeStandIn = (file: string, kind: Kind): boolean => {
     const flags = kind === "folder" ? fs.constants.O_DIRECTORY : createExclusively
     const descriptor = fs.openSync(file, flags | fs.constants.O_NOFOLLOW, 0o444)
     fs.futimesSync(descriptor, mark, mark)
+    made.add(fs.fstatSync(descriptor).ino)
     fs.closeSync(descriptor)
     return true
   } catch (error) {
@@ -113,7 +118,7 @@ const makeStandIn = (file: string, kind: Kind): boolean => {
 
 /** Content that the owner put into a stand-in meanwhile makes it the owner's. */
 const isStandIn = (file: string, stats: fs.Stats, kind: Kind): boolean =>
-  Math.floor(stats.mtimeMs / 1000) === mark &&
+  [mark, sharedMark].includes(Math.floor(stats.mtimeMs / 1000)) &&
   (kind === "folder" ? stats.isDirectory() && fs.readdirSync(file).length === 0 : stats.isFile() && stats.size === 0)
 
 /** Inodes on which a running sandbox of any process holds a lock, as `--lock-file` takes it. */
@@ -122,14 +127,28 @@ const lockedInodes = (): ReadonlySet<number> =>
     [...fs.readFileSync("/proc/locks", "latin1").matchAll(/ [0-9a-f]+:[0-9a-f]+:(\d+) /g)].map((m) => Number(m[1]))
   )
 
+/** A stand-in left by another user (root, before a crash) cannot be marked; it guards all the same. */
+const share = (file: string): void => {
+  try {
+    fs.utimesSync(file, sharedMark, sharedMark)
+  } catch (error) {
+    if (codeOf(error) !== "EPERM") throw error
+  }
+}
+
+/** The kernel's list of locks costs some 10 ms, so it is read only where another process may be concerned. */
 const removeStandIns = (workspace: string): void => {
-  const locked = lockedInodes()
+  let locked: ReadonlySet<number> | undefined
   for (const { name, kind } of guarded) {
     const file = path.join(workspace, name)
     const stats = lstat(file)
-    if (stats === undefined || locked.has(stats.ino) || !isStandIn(file, stats, kind)) continue
+    if (stats === undefined || !isStandIn(file, stats, kind)) continue
+    const ours = made.has(stats.ino) && Math.floor(stats.mtimeMs / 1000) === mark
+    if (!ours) locked ??= lockedInodes()
+    if (locked?.has(stats.ino) === true && !ours) continue
     if (kind === "folder") fs.rmdirSync(file)
     else fs.unlinkSync(file)
+    made.delete(stats.ino)
   }
 }
 
@@ -147,6 +166,8 @@ const maskWritable = (workspace: string, shared: Shared): ReadonlyArray<Mask> =>
     const stats = lstat(file)
     if (stats?.isSymbolicLink()) throw linkRefused(file)
     const standIn = stats === undefined ? makeStandIn(file, kind) : isStandIn(file, stats, kind)
+    // Its maker, should it live, must not take it away under us.
+    if (stats !== undefined && standIn && !made.has(stats.ino)) share(file)
     if ((stats === undefined && !standIn) || (hide && !standIn)) continue
     masks.push({ kind: "read-only", source: file, path: path.join(mountPoint, name), lock: standIn })
   }
