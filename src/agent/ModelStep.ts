@@ -123,12 +123,11 @@ export const make = Effect.gen(function* () {
       yield* ctx.record(new Compacted({ run: ctx.run, upTo: view.messages.length, view: compacted.messages }))
       yield* ctx.emit(new HistoryCompacted({ before: compacted.tokensBefore, after: compacted.tokensAfter }))
     }
-    const request = ModelRequest.make({
-      system,
-      messages: compacted.messages,
-      tools,
-      maxOutputTokens: agent.maxOutputTokens
-    })
+    // Made of parts that were decoded already; validating a long history again would cost more than asking.
+    const request = new ModelRequest(
+      { system, messages: compacted.messages, tools, maxOutputTokens: agent.maxOutputTokens },
+      true
+    )
     return yield* scanner.pass(request)
   })
 

@@ -41,16 +41,16 @@ const rememberTexts = 256
 const rememberCharacters = 1_000_000
 
 const make = (): Context.Tag.Service<ThreatScanner> => {
-  const texts = new Set<string>()
+  const texts = new Map<string, Verdict>()
   let characters = 0
   // By identity: a copy or a decoded twin is unknown and goes through the rules again.
   const messages = new WeakSet<Message>()
 
-  const remember = (text: string): void => {
+  const remember = (text: string, verdict: Verdict): void => {
     if (text.length > rememberCharacters / 4 || texts.has(text)) return
-    texts.add(text)
+    texts.set(text, verdict)
     characters += text.length
-    for (const oldest of texts) {
+    for (const oldest of texts.keys()) {
       if (texts.size <= rememberTexts && characters <= rememberCharacters) return
       texts.delete(oldest)
       characters -= oldest.length
@@ -58,9 +58,9 @@ const make = (): Context.Tag.Service<ThreatScanner> => {
   }
 
   const scan = Effect.fn("ThreatScanner.scan")(function* (text: string) {
-    const verdict = inspect(text)
+    const verdict = texts.get(text) ?? inspect(text)
     if (verdict.action === "block") return yield* new ThreatBlocked({ verdict, reply: cannedReply })
-    remember(text)
+    remember(text, verdict)
     return verdict
   })
 

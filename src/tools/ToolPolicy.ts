@@ -101,11 +101,10 @@ const inProfile = (profile: ToolProfile, tool: Tool): boolean => {
 }
 
 /** Why the agent may not use the tool, or nothing when it may. */
-export const denial = ({ id, tools }: Agent, tool: Tool): ToolDenied | undefined => {
-  const because = (reason: string) => new ToolDenied({ agent: id, tool: tool.name, reason })
-  if (restricts(tools.deny, tool)) return because("it is on the deny list, which wins over everything")
+export const denialReason = ({ tools }: Agent, tool: Tool): string | undefined => {
+  if (restricts(tools.deny, tool)) return "it is on the deny list, which wins over everything"
   if (inProfile(tools.profile, tool) || allows(tools.allow, tool)) return undefined
-  return because(`neither the profile ${tools.profile} nor the allow list allows it`)
+  return `neither the profile ${tools.profile} nor the allow list allows it`
 }
 
 /** Why a human must decide, or nothing when the settings alone let the call through. */
@@ -169,8 +168,8 @@ export const make = Effect.gen(function* () {
         return yield* new ToolDenied({ agent: agent.id, tool, reason: "there is no tool of this name" })
       }
       const tool = found.value
-      const denied = denial(agent, tool)
-      if (denied !== undefined) return yield* denied
+      const denied = denialReason(agent, tool)
+      if (denied !== undefined) return yield* new ToolDenied({ agent: agent.id, tool: tool.name, reason: denied })
       const { decoded, text } = yield* decodeArguments(tool, call.arguments)
       // The workspace is in it so that leave for a file in one folder is no leave in another after a reload.
       const callHash = yield* crypto.fingerprint("call-hash", tool.name, text, agent.id, agent.workspace, session)
@@ -192,7 +191,7 @@ export const make = Effect.gen(function* () {
       return { _tag: "Permitted" as const, tool, permitted }
     }),
     offered: (agent) =>
-      Effect.map(registry.all, (tools) => tools.filter((tool) => denial(agent, tool) === undefined).map(registry.spec))
+      Effect.map(registry.all, (tools) => tools.filter((tool) => denialReason(agent, tool) === undefined).map(registry.spec))
   })
 })
 
