@@ -5,14 +5,19 @@
  * file or a deleted database shows.
  *
  * Guarantees: `append` returns only when the row is durable; what cannot be recorded fails with
- * `AuditUnavailable`, and the caller must then not do what it announced.
+ * `AuditUnavailable`, and the caller must then not do what it announced. `note` is for facts that
+ * announce nothing: a kill can lose only the newest, those after which no `append` and no reader has
+ * returned yet (25 ms of them, more only while another process holds the lock), never one in the middle.
  *
  * Who can do what: without the keyring nobody can add or change a row unseen. With the MAC key that
  * a running process holds, rows since the last checkpoint can be forged, earlier ones not: their
- * keys are on no disk, and each checkpoint fixes them by root and signature. Rows cut off after the
- * last checkpoint are missed: at most 1,000, or what came within 60 seconds of a kill. Whoever has
- * the master key and can write the whole folder can rewrite it all; only a copy of a checkpoint kept
- * elsewhere shows that.
+ * keys are on no disk, and each checkpoint fixes them by root and signature.
+ *
+ * What is missed without a witness outside the folder: (1) rows cut off after the newest checkpoint,
+ * about 1,000 or what came within 60 seconds of a kill; a clean stop signs the last row, so then
+ * none; (2) the whole folder put back as it once was, all files together: each file then agrees with
+ * the others; (3) everything rewritten by one who has the master key and can write the folder. All
+ * three contradict a checkpoint line that was copied elsewhere before.
  */
 import { existsSync, readFileSync } from "node:fs"
 import { Chunk, Clock, Context, Effect, Fiber, Layer, Option, Queue, type Scope, Stream } from "effect"
@@ -41,7 +46,7 @@ export class Audit extends Context.Tag("ai-desk/kernel/Audit")<
   {
     /** Durable on return. Concurrent appends share one commit. */
     readonly append: (event: AuditEvent) => Effect.Effect<AuditEntry, AuditUnavailable>
-    /** For facts that announce nothing: queued into the next commit and not waited for; a failure makes later appends fail until it is made good. */
+    /** For facts that announce nothing: takes its place in the order now and is committed with the next `append`, else after 25 ms, without being waited for. Readers see it. If it cannot be written, all that comes later is refused until it is made good. */
     readonly note: (event: AuditEvent) => Effect.Effect<void>
     /** Checks every row, checkpoint and pin. Damage is in the report, not in the error channel. */
     readonly verify: Effect.Effect<AuditReport, AuditUnavailable>
@@ -165,7 +170,7 @@ const make: Effect.Effect<
 
   const wanted = yield* Queue.sliding<void>(1)
   let sinceCheckpoint = 0
-  const write = (at: number, event: AuditEvent, when: "now" | "later" = "now") =>
+  const write = (at: number, event: AuditEvent, when: "now" | "later") =>
     audit
       .write<AuditEntry, AuditUnavailable>((db, fail) => insert(db, fail, at, event), when)
       .pipe(
@@ -183,21 +188,24 @@ const make: Effect.Effect<
   const paying = yield* Effect.makeSemaphore(1)
   const payOwed = Effect.gen(function* () {
     for (let next = owed[0]; next !== undefined; next = owed[0]) {
-      yield* write(next.at, next.event)
-      owed.shift()
+      // Together, or an interruption in between would have it recorded twice.
+      yield* Effect.uninterruptible(
+        Effect.tap(write(next.at, next.event, "now"), () => Effect.sync(() => owed.shift()))
+      )
     }
   }).pipe(paying.withPermits(1))
 
+  const record = (at: number, event: AuditEvent, when: "now" | "later") =>
+    Effect.suspend(() => (owed.length === 0 ? Effect.void : payOwed)).pipe(Effect.zipRight(write(at, event, when)))
+
   const append = (event: AuditEvent): Effect.Effect<AuditEntry, AuditUnavailable> =>
-    Effect.flatMap(Clock.currentTimeMillis, (at) =>
-      owed.length === 0 ? write(at, event) : Effect.zipRight(payOwed, write(at, event))
-    )
+    Effect.flatMap(Clock.currentTimeMillis, (at) => record(at, event, "now"))
 
   const notes = new Set<Fiber.RuntimeFiber<void>>()
   const note = (event: AuditEvent): Effect.Effect<void> =>
     Effect.gen(function* () {
       const at = yield* Clock.currentTimeMillis
-      const fiber = yield* write(at, event, "later").pipe(
+      const fiber = yield* record(at, event, "later").pipe(
         Effect.asVoid,
         Effect.catchTag("AuditUnavailable", (error) => {
           owed.push({ at, event })
@@ -281,9 +289,12 @@ const make: Effect.Effect<
     Effect.logError(`the audit log could not be signed: ${error.reason}`)
   )
   yield* Effect.addFinalizer(() =>
-    Effect.zipRight(
-      noted,
-      checkpointOrWarn
+    noted.pipe(
+      Effect.zipRight(payOwed),
+      Effect.catchTag("AuditUnavailable", (error) =>
+        Effect.logError(`${owed.length} entries could not be recorded: ${error.reason}`)
+      ),
+      Effect.zipRight(checkpointOrWarn)
     )
   )
   yield* Effect.forkScoped(

@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import { AuditEvent } from "../../src/domain/Audit.ts"
 import { Audit, layer as auditLayer } from "../../src/kernel/Audit.ts"
 import { layer as databaseLayer } from "../../src/kernel/Database.ts"
@@ -35,9 +35,15 @@ interface Ended {
 const script = join(import.meta.dirname, "processes/appendAudit.ts")
 
 /** Runs the script; `killAt` kills it with SIGKILL once it has printed that many lines. */
-const append = (folder: string, count: number, fibers: number, name: string, killAt = Number.POSITIVE_INFINITY) =>
+const append = (
+  folder: string,
+  count: number,
+  fibers: number,
+  name: string,
+  { killAt = Number.POSITIVE_INFINITY, notes = 0 } = {}
+) =>
   Effect.async<Ended>((resume) => {
-    const child = spawn(process.execPath, [script, folder, String(count), String(fibers), name], {
+    const child = spawn(process.execPath, [script, folder, String(count), String(fibers), name, String(notes)], {
       stdio: ["ignore", "pipe", "pipe"]
     })
     let out = ""
@@ -72,7 +78,7 @@ describe("kill -9", () => {
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       for (const killAt of [3, 120]) {
-        const ended = yield* append(folder, 5000, 20, "victim", killAt)
+        const ended = yield* append(folder, 5000, 20, "victim", { killAt })
         expect(ended.code).toBeNull()
         const rows = new Set(rowsIn(folder))
         expect(ended.acknowledged.length).toBeGreaterThan(0)
@@ -84,12 +90,29 @@ describe("kill -9", () => {
     })
   )
 
+  it.scoped("loses no note before an acknowledged entry, and none in the middle", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const { acknowledged, code } = yield* append(folder, 5000, 1, "victim", { killAt: 40, notes: 3 })
+      expect(code).toBeNull()
+      const kept = yield* Effect.flatMap(Audit, (audit) => Stream.runCollect(audit.entries)).pipe(
+        Effect.provide(at(folder)),
+        Effect.scoped
+      )
+      const places = Array.from(kept, ({ event: { data } }) => [data["n"], data["k"]])
+      expect(places).toEqual(places.map((_, index) => [Math.floor(index / 4), index % 4 === 3 ? undefined : index % 4]))
+      // Only entries are printed: each the fourth of its group.
+      expect(acknowledged).toEqual(acknowledged.map((_, index) => index * 4 + 4))
+      expect(places.length).toBeGreaterThanOrEqual(acknowledged.at(-1) ?? Number.NaN)
+    })
+  )
+
   it.scoped("four processes on one folder, one of them killed, keep one whole chain", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       yield* appendIn(folder)
       const ended = yield* Effect.all(
-        ["a", "b", "c", "d"].map((name) => append(folder, 250, 50, name, name === "d" ? 60 : undefined)),
+        ["a", "b", "c", "d"].map((name) => append(folder, 120, 30, name, name === "d" ? { killAt: 40 } : {})),
         { concurrency: "unbounded" }
       )
       expect(ended.slice(0, 3).map(({ code, errors }) => [code, errors])).toEqual([
