@@ -1,7 +1,8 @@
 /**
  * App: the composition root. Each folder's layers are stacked here and nowhere else; requirements
  * are closed here and nowhere else. A group's handlers start with what they need and no more, all
- * of them sharing the parts that they have in common.
+ * of them sharing the parts that they have in common. A part's code is loaded when it is first built,
+ * so that a question which needs little is answered quickly.
  */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
@@ -10,102 +11,141 @@ import type * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import { Effect, Layer, Scope } from "effect"
 import * as Agents from "./agent/Agents.ts"
-import * as AgentRuntime from "./agent/AgentRuntime.ts"
-import * as Compactor from "./agent/Compactor.ts"
-import * as SessionStore from "./agent/SessionStore.ts"
-import * as ThreatScanner from "./agent/ThreatScanner.ts"
 import { AgentsApi } from "./contract/agents.ts"
 import type { GroupName } from "./contract/Api.ts"
-import { ApprovalsApi } from "./contract/approvals.ts"
-import { AuditApi } from "./contract/audit.ts"
-import { BudgetApi } from "./contract/budget.ts"
-import { CacheApi } from "./contract/cache.ts"
-import { CredentialsApi } from "./contract/credentials.ts"
-import { KeysApi } from "./contract/keys.ts"
-import { RunsApi } from "./contract/runs.ts"
-import { SecurityApi } from "./contract/security.ts"
-import { SessionsApi } from "./contract/sessions.ts"
 import type { AppOptions } from "./domain/App.ts"
 import * as agents from "./gateway/handlers/agents.ts"
-import * as approvals from "./gateway/handlers/approvals.ts"
-import * as audit from "./gateway/handlers/audit.ts"
-import * as budget from "./gateway/handlers/budget.ts"
-import * as cache from "./gateway/handlers/cache.ts"
-import * as credentials from "./gateway/handlers/credentials.ts"
-import * as keys from "./gateway/handlers/keys.ts"
-import * as runs from "./gateway/handlers/runs.ts"
-import * as security from "./gateway/handlers/security.ts"
-import * as sessions from "./gateway/handlers/sessions.ts"
-import * as SecurityAudit from "./gateway/SecurityAudit.ts"
-import * as Audit from "./kernel/Audit.ts"
-import * as Credentials from "./kernel/Credentials.ts"
-import * as Database from "./kernel/Database.ts"
-import * as DataDir from "./kernel/DataDir.ts"
-import * as Events from "./kernel/Events.ts"
-import * as Keyring from "./kernel/Keyring.ts"
-import * as Observability from "./kernel/Observability.ts"
-import * as Rotation from "./kernel/Rotation.ts"
 import * as Settings from "./kernel/Settings.ts"
-import * as Budget from "./model/Budget.ts"
-import * as Pricing from "./model/Pricing.ts"
-import * as Provider from "./model/Provider.ts"
-import * as ResponseCache from "./model/ResponseCache.ts"
-import * as Router from "./model/Router.ts"
-import * as Approvals from "./tools/Approvals.ts"
-import * as Egress from "./tools/Egress.ts"
-import * as Sandbox from "./tools/Sandbox.ts"
-import * as ToolExecutor from "./tools/ToolExecutor.ts"
-import * as ToolPolicy from "./tools/ToolPolicy.ts"
-import * as ToolRegistry from "./tools/ToolRegistry.ts"
 
 export type WebHandler = (request: Request) => Promise<Response>
 
+/** A layer whose code is loaded when it is built. Keep the result: layers are shared by identity. */
+const lazily = <A, E, R>(load: () => Promise<Layer.Layer<A, E, R>>): Layer.Layer<A, E, R> =>
+  Layer.unwrapEffect(Effect.promise(load))
+
 /** The parts that touch a disk, a provider, a process or a person; a test puts a failing one in a real one's place. */
 export const parts = {
-  audit: Audit.layer,
-  budget: Budget.layer,
-  providers: Provider.layer,
-  sandbox: Sandbox.layerHiding,
-  approvals: Approvals.layer,
-  sessions: SessionStore.layer
+  audit: lazily(() => import("./kernel/Audit.ts").then((m) => m.layer)),
+  budget: lazily(() => import("./model/Budget.ts").then((m) => m.layer)),
+  providers: lazily(() => import("./model/Provider.ts").then((m) => m.layer)),
+  sandbox: (hidden: ReadonlyArray<string>) =>
+    lazily(() => import("./tools/Sandbox.ts").then((m) => m.layerHiding(hidden))),
+  approvals: lazily(() => import("./tools/Approvals.ts").then((m) => m.layer)),
+  sessions: lazily(() => import("./agent/SessionStore.ts").then((m) => m.layer))
 }
 export type Parts = typeof parts
+
+const Observability = lazily(() => import("./kernel/Observability.ts").then((m) => m.layer))
+const Events = lazily(() => import("./kernel/Events.ts").then((m) => m.layer))
+const DataDir = lazily(() => import("./kernel/DataDir.ts").then((m) => m.layer))
+const DataDirWriter = lazily(() => import("./kernel/DataDir.ts").then((m) => m.layerWriter))
+const Keyring = lazily(() => import("./kernel/Keyring.ts").then((m) => Layer.provideMerge(m.layerCrypto, m.layer)))
+const Database = lazily(() => import("./kernel/Database.ts").then((m) => m.layer))
+const Credentials = lazily(() => import("./kernel/Credentials.ts").then((m) => m.layer))
+const Rotation = lazily(() => import("./kernel/Rotation.ts").then((m) => m.layer))
+const Pricing = lazily(() => import("./model/Pricing.ts").then((m) => m.layer))
+const ResponseCache = lazily(() => import("./model/ResponseCache.ts").then((m) => m.layer))
+const Router = lazily(() => import("./model/Router.ts").then((m) => m.layer))
+const Egress = lazily(() => import("./tools/Egress.ts").then((m) => m.layer))
+const ToolExecutor = lazily(() => import("./tools/ToolExecutor.ts").then((m) => m.layer))
+const ToolPolicy = lazily(() => import("./tools/ToolPolicy.ts").then((m) => m.layer))
+const ToolRegistry = lazily(() => import("./tools/ToolRegistry.ts").then((m) => m.layer))
+const AgentRuntime = lazily(() => import("./agent/AgentRuntime.ts").then((m) => m.layer))
+const Compactor = lazily(() => import("./agent/Compactor.ts").then((m) => m.layer))
+const ThreatScanner = lazily(() => import("./agent/ThreatScanner.ts").then((m) => m.layer))
+const SecurityAudit = lazily(() => import("./gateway/SecurityAudit.ts").then((m) => m.layer))
+
+/** What a crash left reserved is settled before the first new run, not at the next heartbeat. */
+const Recovered = lazily(() =>
+  import("./model/Budget.ts").then(({ Budget }) =>
+    Layer.effectDiscard(Effect.flatMap(Budget, (budget) => budget.recover))
+  )
+)
+
+/** Each group's routes, still open: what a client may ask with what answers it. */
+const routes = {
+  agents: Layer.provide(HttpApiBuilder.api(AgentsApi), agents.layer),
+  runs: lazily(() =>
+    Promise.all([import("./contract/runs.ts"), import("./gateway/handlers/runs.ts")]).then(([contract, { layer }]) =>
+      Layer.provide(HttpApiBuilder.api(contract.RunsApi), layer)
+    )
+  ),
+  approvals: lazily(() =>
+    Promise.all([import("./contract/approvals.ts"), import("./gateway/handlers/approvals.ts")]).then(
+      ([contract, { layer }]) => Layer.provide(HttpApiBuilder.api(contract.ApprovalsApi), layer)
+    )
+  ),
+  sessions: lazily(() =>
+    Promise.all([import("./contract/sessions.ts"), import("./gateway/handlers/sessions.ts")]).then(
+      ([contract, { layer }]) => Layer.provide(HttpApiBuilder.api(contract.SessionsApi), layer)
+    )
+  ),
+  budget: lazily(() =>
+    Promise.all([import("./contract/budget.ts"), import("./gateway/handlers/budget.ts")]).then(
+      ([contract, { layer }]) => Layer.provide(HttpApiBuilder.api(contract.BudgetApi), layer)
+    )
+  ),
+  cache: lazily(() =>
+    Promise.all([import("./contract/cache.ts"), import("./gateway/handlers/cache.ts")]).then(([contract, { layer }]) =>
+      Layer.provide(HttpApiBuilder.api(contract.CacheApi), layer)
+    )
+  ),
+  audit: lazily(() =>
+    Promise.all([import("./contract/audit.ts"), import("./gateway/handlers/audit.ts")]).then(([contract, { layer }]) =>
+      Layer.provide(HttpApiBuilder.api(contract.AuditApi), layer)
+    )
+  ),
+  credentials: lazily(() =>
+    Promise.all([import("./contract/credentials.ts"), import("./gateway/handlers/credentials.ts")]).then(
+      ([contract, { layer }]) => Layer.provide(HttpApiBuilder.api(contract.CredentialsApi), layer)
+    )
+  ),
+  security: lazily(() =>
+    Promise.all([import("./contract/security.ts"), import("./gateway/handlers/security.ts")]).then(
+      ([contract, { layer }]) => Layer.provide(HttpApiBuilder.api(contract.SecurityApi), layer)
+    )
+  ),
+  keys: lazily(() =>
+    Promise.all([import("./contract/keys.ts"), import("./gateway/handlers/keys.ts")]).then(([contract, { layer }]) =>
+      Layer.provide(HttpApiBuilder.api(contract.KeysApi), layer)
+    )
+  )
+}
 
 /** The folders' layers, each closed over the floors below it. Memoised by identity: whoever builds several shares what they share. */
 export const stack = (options: AppOptions, part: Parts = parts) => {
   const settings = Settings.layer({ configPath: options.config, cwd: options.cwd, env: options.env })
-  const ground = Layer.provideMerge(Observability.layer, settings)
+  const ground = Layer.provideMerge(Observability, settings)
 
   // Verbs that only read, or whose writes are safe beside another process, do not take the lock.
-  const kernelOn = (dataDir: typeof DataDir.layer | typeof DataDir.layerWriter) => {
-    const base = Layer.mergeAll(dataDir, Events.layer).pipe(Layer.provideMerge(ground))
-    const keys = Keyring.layerCrypto.pipe(Layer.provideMerge(Keyring.layer), Layer.provideMerge(base))
-    const stored = part.audit.pipe(Layer.provideMerge(Database.layer), Layer.provideMerge(keys))
-    return Credentials.layer.pipe(Layer.provideMerge(stored))
+  const kernelOn = (dataDir: typeof DataDir | typeof DataDirWriter) => {
+    const base = Layer.mergeAll(dataDir, Events).pipe(Layer.provideMerge(ground))
+    const keys = Layer.provideMerge(Keyring, base)
+    const stored = part.audit.pipe(Layer.provideMerge(Database), Layer.provideMerge(keys))
+    return Credentials.pipe(Layer.provideMerge(stored))
   }
-  const shared = kernelOn(DataDir.layer)
-  const exclusive = kernelOn(DataDir.layerWriter)
+  const shared = kernelOn(DataDir)
+  const exclusive = kernelOn(DataDirWriter)
 
-  const model = Router.layer.pipe(
-    Layer.provideMerge(Layer.mergeAll(part.providers, Pricing.layer, part.budget, ResponseCache.layer)),
+  const model = Router.pipe(
+    Layer.provideMerge(Layer.mergeAll(part.providers, Pricing, part.budget, ResponseCache)),
     Layer.provideMerge(exclusive)
   )
   // Second line under the settings' own refusal of such workspaces: what must never be seen is masked.
   const sandbox = Layer.unwrapEffect(
-    Effect.map(Effect.flatMap(Settings.Settings, (service) => service.current), ({ dataDir, path }) =>
-      part.sandbox(path === null ? [dataDir] : [dataDir, path])
+    Effect.map(
+      Effect.flatMap(Settings.Settings, (service) => service.current),
+      ({ dataDir, path }) => part.sandbox(path === null ? [dataDir] : [dataDir, path])
     )
   )
-  const tools = ToolExecutor.layer.pipe(
-    Layer.provideMerge(Layer.mergeAll(ToolPolicy.layer, part.approvals)),
-    Layer.provideMerge(ToolRegistry.layer),
-    Layer.provideMerge(Layer.mergeAll(sandbox, Egress.layer)),
+  const tools = ToolExecutor.pipe(
+    Layer.provideMerge(Layer.mergeAll(ToolPolicy, part.approvals)),
+    Layer.provideMerge(ToolRegistry),
+    Layer.provideMerge(Layer.mergeAll(sandbox, Egress)),
     Layer.provideMerge(exclusive)
   )
-  // What a crash left reserved is settled before the first new run, not at the next heartbeat.
-  const recovered = Layer.effectDiscard(Effect.flatMap(Budget.Budget, (budget) => budget.recover))
-  const agent = Layer.merge(AgentRuntime.layer, recovered).pipe(
-    Layer.provideMerge(Layer.mergeAll(Agents.layer, part.sessions, ThreatScanner.layer, Compactor.layer)),
+  const agent = Layer.merge(AgentRuntime, Recovered).pipe(
+    Layer.provideMerge(Layer.mergeAll(Agents.layer, part.sessions, ThreatScanner, Compactor)),
     Layer.provideMerge(Layer.mergeAll(model, tools))
   )
 
@@ -116,41 +156,16 @@ export const stack = (options: AppOptions, part: Parts = parts) => {
 const groupsOf = (options: AppOptions) => {
   const { ground, shared, exclusive, sandbox, agent } = stack(options)
   return {
-    agents: HttpApiBuilder.api(AgentsApi).pipe(
-      Layer.provide(agents.layer),
-      Layer.provide(Agents.layer),
-      Layer.provide(ground)
-    ),
-    runs: HttpApiBuilder.api(RunsApi).pipe(Layer.provide(runs.layer), Layer.provide(agent)),
-    approvals: HttpApiBuilder.api(ApprovalsApi).pipe(Layer.provide(approvals.layer), Layer.provide(agent)),
-    sessions: HttpApiBuilder.api(SessionsApi).pipe(
-      Layer.provide(sessions.layer),
-      Layer.provide(SessionStore.layer),
-      Layer.provide(shared)
-    ),
-    budget: HttpApiBuilder.api(BudgetApi).pipe(
-      Layer.provide(budget.layer),
-      Layer.provide(Layer.mergeAll(Budget.layer, Agents.layer)),
-      Layer.provide(shared)
-    ),
-    cache: HttpApiBuilder.api(CacheApi).pipe(
-      Layer.provide(cache.layer),
-      Layer.provide(ResponseCache.layer),
-      Layer.provide(shared)
-    ),
-    audit: HttpApiBuilder.api(AuditApi).pipe(Layer.provide(audit.layer), Layer.provide(shared)),
-    credentials: HttpApiBuilder.api(CredentialsApi).pipe(Layer.provide(credentials.layer), Layer.provide(shared)),
-    security: HttpApiBuilder.api(SecurityApi).pipe(
-      Layer.provide(security.layer),
-      Layer.provide(SecurityAudit.layer),
-      Layer.provide(sandbox),
-      Layer.provide(shared)
-    ),
-    keys: HttpApiBuilder.api(KeysApi).pipe(
-      Layer.provide(keys.layer),
-      Layer.provide(Rotation.layer),
-      Layer.provide(exclusive)
-    )
+    agents: routes.agents.pipe(Layer.provide(Agents.layer), Layer.provide(ground)),
+    runs: Layer.provide(routes.runs, agent),
+    approvals: Layer.provide(routes.approvals, agent),
+    sessions: routes.sessions.pipe(Layer.provide(parts.sessions), Layer.provide(shared)),
+    budget: routes.budget.pipe(Layer.provide(Layer.mergeAll(parts.budget, Agents.layer)), Layer.provide(shared)),
+    cache: routes.cache.pipe(Layer.provide(ResponseCache), Layer.provide(shared)),
+    audit: Layer.provide(routes.audit, shared),
+    credentials: Layer.provide(routes.credentials, shared),
+    security: routes.security.pipe(Layer.provide(SecurityAudit), Layer.provide(sandbox), Layer.provide(shared)),
+    keys: routes.keys.pipe(Layer.provide(Rotation), Layer.provide(exclusive))
   }
 }
 
@@ -171,7 +186,11 @@ export const open = (options: AppOptions): Effect.Effect<App, never, Scope.Scope
     const handler = (group: GroupName): Effect.Effect<WebHandler, StartError> =>
       Effect.gen(function* () {
         const api: Layer.Layer<HttpApi.Api, StartError> = groups[group]
-        const router = Layer.mergeAll(HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer, HttpServer.layerContext)
+        const router = Layer.mergeAll(
+          HttpApiBuilder.Router.Live,
+          HttpApiBuilder.Middleware.layer,
+          HttpServer.layerContext
+        )
         const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(api, router), memoMap, scope)
         return yield* Effect.gen(function* () {
           const app = yield* HttpApiBuilder.httpApp
@@ -194,6 +213,7 @@ export const sandboxed = (
 ) =>
   Effect.gen(function* () {
     const agent = yield* Effect.flatMap(Agents.Agents, (service) => service.get(agentName))
-    const sandbox = yield* Sandbox.Sandbox
+    const { Sandbox } = yield* Effect.promise(() => import("./tools/Sandbox.ts"))
+    const sandbox = yield* Sandbox
     return yield* sandbox.runInteractive(agent, argv)
   }).pipe(Effect.provide(sandboxLayers(options)))

@@ -1,9 +1,9 @@
 /** The command line's entry: the only place where a program is run. */
-import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Effect, Exit, Option } from "effect"
-import { program } from "./cli/program.ts"
-import { Exited } from "./cli/shared.ts"
+import { Exited } from "./cli/failure.ts"
+import { run } from "./cli/run.ts"
+import { layer } from "./cli/Surroundings.ts"
 
 /** 130 is the shells' own code for a program that was interrupted. */
 const codeOf = (exit: Exit.Exit<unknown, unknown>): number => {
@@ -11,12 +11,15 @@ const codeOf = (exit: Exit.Exit<unknown, unknown>): number => {
   if (Cause.isInterruptedOnly(exit.cause)) return 130
   return Option.match(Cause.failureOption(exit.cause), {
     onNone: () => 1,
-    onSome: (error) => (error instanceof Exited ? error.code : 2)
+    onSome: (error) => (error instanceof Exited ? error.code : 1)
   })
 }
 
-program(process.argv).pipe(
-  Effect.provide(NodeContext.layer),
+// Without a listener a reader that went away (`| head`) would end the process in the middle of a write.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined)
+
+run(process.argv.slice(2)).pipe(
+  Effect.provide(layer),
   NodeRuntime.runMain({
     disableErrorReporting: true,
     teardown: (exit, onExit) => onExit(codeOf(exit))

@@ -5,6 +5,7 @@
  */
 import { stripVTControlCharacters, styleText } from "node:util"
 import { Context, Effect, Layer } from "effect"
+import { Surroundings } from "./Surroundings.ts"
 
 export type Style = "bold" | "dim" | "green" | "yellow" | "red" | "cyan"
 
@@ -20,7 +21,10 @@ export class Output extends Context.Tag("ai-desk/cli/Output")<
     /** Progress and notes; silent with --json. */
     readonly note: (text: string) => Effect.Effect<void>
     readonly error: (text: string) => Effect.Effect<void>
+    /** For notes and errors. */
     readonly style: (style: Style, text: string) => string
+    /** For results. */
+    readonly paint: (style: Style, text: string) => string
     /** One result: as JSON, or as the text that `human` makes. */
     readonly result: (value: unknown, human: () => string) => Effect.Effect<void>
   }
@@ -43,28 +47,40 @@ export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
     return all
   }, [])
   const pad = (cell: string, i: number, row: ReadonlyArray<string>) =>
-    i === row.length - 1 ? cell : cell + " ".repeat(Math.max(0, (widths[i] ?? 0) - stripVTControlCharacters(cell).length))
-  return rows.map((row) => row.map((cell, i) => pad(cell, i, row)).join("  ").trimEnd()).join("\n")
+    i === row.length - 1
+      ? cell
+      : cell + " ".repeat(Math.max(0, (widths[i] ?? 0) - stripVTControlCharacters(cell).length))
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => pad(cell, i, row))
+        .join("  ")
+        .trimEnd()
+    )
+    .join("\n")
 }
 
-const write = (stream: NodeJS.WriteStream, text: string) =>
+const write = (stream: NodeJS.WritableStream, text: string) =>
   Effect.async<void>((resume) => {
-    // A reader that went away (`| head`) is no error of ours.
+    // A reader that went away (`| head`) is no error of ours; what is left to say is dropped.
     stream.write(text, () => resume(Effect.void))
   })
 
-export const layer = (json: boolean): Layer.Layer<Output> =>
-  Layer.sync(Output, () => {
-    const { stdout, stderr, stdin } = process
-    const line = (text: string) => write(stdout, `${text}\n`)
-    return Output.of({
-      json,
-      interactive: !json && stdin.isTTY === true && stderr.isTTY === true,
-      out: (text) => write(stdout, text),
-      line,
-      note: (text) => (json ? Effect.void : write(stderr, `${text}\n`)),
-      error: (text) => write(stderr, `${text}\n`),
-      style: (style, text) => styleText(style, text, { stream: stderr }),
-      result: (value, human) => line(json ? JSON.stringify(value) : human())
+export const layer = (json: boolean): Layer.Layer<Output, never, Surroundings> =>
+  Layer.effect(
+    Output,
+    Effect.map(Surroundings, ({ stderr, stdin, stdout }) => {
+      const line = (text: string) => write(stdout, `${text}\n`)
+      return Output.of({
+        json,
+        interactive: !json && stdin.isTTY === true && stderr.isTTY === true,
+        out: (text) => write(stdout, text),
+        line,
+        note: (text) => (json ? Effect.void : write(stderr, `${text}\n`)),
+        error: (text) => write(stderr, `${text}\n`),
+        style: (style, text) => styleText(style, text, { stream: stderr }),
+        paint: (style, text) => styleText(style, text, { stream: stdout }),
+        result: (value, human) => line(json ? JSON.stringify(value) : human())
+      })
     })
-  })
+  )

@@ -24,7 +24,10 @@ const fromFrame = (frame: Sse.Event): Effect.Effect<RunEvent, RunFailure | RunRe
     if (frame.event === "failed") return yield* Effect.fail(yield* decodeFailure(frame.data))
     return yield* decodeEvent(frame.data)
   }).pipe(
-    Effect.catchTag("ParseError", () => new RunRefused({ detail: "the run's stream holds a frame that this release does not know" }))
+    Effect.catchTag(
+      "ParseError",
+      () => new RunRefused({ detail: "the run's stream holds a frame that this release does not know" })
+    )
   )
 
 const post = (

@@ -9,7 +9,8 @@ import { Output, visible } from "./Output.ts"
 
 const shown = 600
 
-const cut = (text: string): string => (text.length <= shown ? text : `${text.slice(0, shown)}… (${text.length} characters)`)
+const cut = (text: string): string =>
+  text.length <= shown ? text : `${text.slice(0, shown)}… (${text.length} characters)`
 
 const indent = (text: string): string => text.replaceAll("\n", "\n             ")
 

@@ -3,8 +3,9 @@
  * in the system's temporary folder, and the rehearsal model (or the provider whose key is in the
  * environment, under a small cap). Everything is removed when the scope closes.
  */
+import { dirname, join } from "node:path"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as Path from "@effect/platform/Path"
 import { Effect, Redacted } from "effect"
 import type { AppOptions } from "../domain/App.ts"
 import { generateMasterKey } from "../kernel/Setup.ts"
@@ -15,6 +16,8 @@ export interface Trial {
   /** `provider/model` in use. */
   readonly model: string
   readonly workspace: string
+  /** USD a day. */
+  readonly cap: number
 }
 
 /** Per day, USD: enough to try, too little to hurt. */
@@ -50,16 +53,15 @@ the lentils were wonderful. May I have the recipe?
 export const make = (loaded: LoadedSettings) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
     const root = yield* fs.makeTempDirectoryScoped({ prefix: "ai-desk-trial-" })
-    const workspace = path.join(root, "workspace")
+    const workspace = join(root, "workspace")
     for (const [name, text] of Object.entries(sample)) {
-      const file = path.join(workspace, name)
-      yield* fs.makeDirectory(path.dirname(file), { recursive: true })
+      const file = join(workspace, name)
+      yield* fs.makeDirectory(dirname(file), { recursive: true })
       yield* fs.writeFileString(file, text)
     }
     const [, model] = models.find(([provider]) => loaded.providerKeys.has(provider)) ?? ["rehearsal", rehearsal]
-    const config = path.join(root, "ai-desk.json")
+    const config = join(root, "ai-desk.json")
     const settings = {
       agents: {
         defaults: {
@@ -79,11 +81,12 @@ export const make = (loaded: LoadedSettings) =>
       env: {
         HOME: loaded.home,
         AI_DESK_MASTER_KEY: Redacted.value(key),
-        AI_DESK_DATA_DIR: path.join(root, "data"),
+        AI_DESK_DATA_DIR: join(root, "data"),
         ...(keys["anthropic"] === undefined ? {} : { ANTHROPIC_API_KEY: keys["anthropic"] }),
         ...(keys["google"] === undefined ? {} : { GOOGLE_AI_API_KEY: keys["google"] }),
         ...(keys["openrouter"] === undefined ? {} : { OPENROUTER_API_KEY: keys["openrouter"] })
       }
     }
-    return { options, model, workspace } satisfies Trial
-  })
+    const trial: Trial = { options, model, workspace, cap: trialCap }
+    return trial
+  }).pipe(Effect.provide(NodeFileSystem.layer))

@@ -1,12 +1,12 @@
 /** `audit`: check and read the tamper-evident log. */
-import * as Command from "@effect/cli/Command"
-import * as Options from "@effect/cli/Options"
-import { Effect, Option, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { AuditApi } from "../contract/audit.ts"
 import { AuditEntry, AuditReport, AuditType } from "../domain/Audit.ts"
 import * as ControlClient from "./ControlClient.ts"
+import { Exited } from "./failure.ts"
+import { type Group, oneOf, option, optionOr, verb, wholeNumber } from "./Grammar.ts"
 import { Output, table, visible } from "./Output.ts"
-import { ask, config, Exited, json, when } from "./shared.ts"
+import { agentName, ask, config, json, when } from "./shared.ts"
 
 const client = ControlClient.use(AuditApi, "audit")
 
@@ -18,78 +18,81 @@ const human = (report: AuditReport): string =>
         ...report.findings.map((f) => `  ${f.kind}${f.seq === undefined ? "" : ` at ${f.seq}`}: ${visible(f.detail)}`)
       ].join("\n")
 
-const verify = Command.make("verify", { config, json }, (input) =>
-  ask(
-    input,
-    Effect.gen(function* () {
-      const output = yield* Output
-      const report = yield* Effect.flatMap(client, (c) => c.audit.verify())
-      yield* output.result(Schema.encodeSync(AuditReport)(report), () => human(report))
-      if (!report.ok) return yield* new Exited({ code: 1 })
-    })
-  )
-).pipe(Command.withDescription("Check every row, checkpoint and pin. Exit code 1 when something was tampered with."))
+const verify = verb({
+  summary: "Check every row, checkpoint and pin.",
+  about: "Exit code 1 when something was tampered with.",
+  params: { config, json },
+  run: (input) =>
+    ask(
+      input,
+      Effect.gen(function* () {
+        const output = yield* Output
+        const report = yield* Effect.flatMap(client, (c) => c.audit.verify())
+        yield* output.result(Schema.encodeSync(AuditReport)(report), () => human(report))
+        if (!report.ok) return yield* new Exited({ code: 1 })
+      })
+    )
+})
 
-const type = Options.choice("type", AuditType.literals).pipe(
-  Options.withDescription("Only events of this type."),
-  Options.optional
-)
-const agent = Options.text("agent").pipe(Options.withDescription("Only this agent's events."), Options.optional)
-const limit = Options.integer("limit").pipe(
-  Options.withAlias("n"),
-  Options.withSchema(Schema.Int.pipe(Schema.between(1, 1000))),
-  Options.withDefault(20),
-  Options.withDescription("How many of the newest (1 to 1000).")
-)
+const type = option(oneOf(AuditType.literals), "TYPE", "Only events of this type, such as tool.denied.")
+const agent = option(agentName, "NAME", "Only this agent's events.")
+const limit = optionOr(wholeNumber(1, 1000), "N", "How many of the newest (1 to 1000); 20 otherwise.", 20, {
+  short: "n"
+})
 
 const facts = (entry: AuditEntry): string =>
   Object.entries(entry.event.data)
     .map(([key, value]) => `${key}=${String(value)}`)
     .join(" ")
 
-const tail = Command.make("tail", { type, agent, limit, config, json }, (input) =>
-  ask(
-    input,
-    Effect.gen(function* () {
-      const output = yield* Output
-      const entries = yield* Effect.flatMap(client, (c) =>
-        c.audit.tail({
-          urlParams: {
-            limit: input.limit,
-            ...Option.match(input.type, { onNone: () => ({}), onSome: (value) => ({ type: value }) }),
-            ...Option.match(input.agent, { onNone: () => ({}), onSome: (value) => ({ agent: value }) })
-          }
-        })
-      )
-      yield* output.result(Schema.encodeSync(Schema.Array(AuditEntry))(entries), () =>
-        entries.length === 0
-          ? "no such events"
-          : table(
-              entries.map((entry) => [
-                String(entry.seq),
-                when(entry.at),
-                entry.event.type,
-                entry.event.agent ?? "",
-                visible(facts(entry))
-              ])
-            )
-      )
-    })
-  )
-).pipe(Command.withDescription("Show the newest events, newest last."))
+const tail = verb({
+  summary: "Show the newest events, newest last.",
+  params: { type, agent, limit, config, json },
+  run: (input) =>
+    ask(
+      input,
+      Effect.gen(function* () {
+        const output = yield* Output
+        const entries = yield* Effect.flatMap(client, (c) =>
+          c.audit.tail({
+            urlParams: {
+              limit: input.limit,
+              ...(input.type === undefined ? {} : { type: input.type }),
+              ...(input.agent === undefined ? {} : { agent: input.agent })
+            }
+          })
+        )
+        yield* output.result(Schema.encodeSync(Schema.Array(AuditEntry))(entries), () =>
+          entries.length === 0
+            ? "no such events"
+            : table(
+                entries.map((entry) => [
+                  String(entry.seq),
+                  when(entry.at),
+                  entry.event.type,
+                  entry.event.agent ?? "",
+                  visible(facts(entry))
+                ])
+              )
+        )
+      })
+    )
+})
 
-const exportAll = Command.make("export", { config }, (input) =>
-  ask(
-    { ...input, json: false },
-    Effect.gen(function* () {
-      const output = yield* Output
-      const text = yield* Effect.flatMap(client, (c) => c.audit.export())
-      yield* output.out(text)
-    })
-  )
-).pipe(Command.withDescription("Print the whole log, one JSON object per line. The export is recorded."))
+const exportAll = verb({
+  summary: "Print the whole log, one JSON object per line.",
+  about: "The export is recorded.",
+  examples: ["ai-desk audit export > audit.jsonl"],
+  params: { config },
+  run: (input) =>
+    ask(
+      { config: input.config, json: false },
+      Effect.gen(function* () {
+        const output = yield* Output
+        const text = yield* Effect.flatMap(client, (c) => c.audit.export())
+        yield* output.out(text)
+      })
+    )
+})
 
-export const command = Command.make("audit").pipe(
-  Command.withDescription("The tamper-evident log."),
-  Command.withSubcommands([verify, tail, exportAll])
-)
+export const group: Group = { summary: "The tamper-evident log.", verbs: { verify, tail, export: exportAll } }

@@ -4,12 +4,26 @@
  *   0 done · 1 failed · 2 bad usage or settings · 3 refused by a guard · 4 not found
  *   5 ground (disk, keys, audit, another process) · 130 interrupted
  */
-import { Cause, Effect, Option } from "effect"
+import { Cause, Data, Effect, Option, Schema } from "effect"
 import { redactText } from "../kernel/Redaction.ts"
 import { Output, visible } from "./Output.ts"
 
+/** A command line that cannot be understood. */
+export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
+  detail: Schema.String,
+  fix: Schema.String
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** A verb has failed and has said so; only the exit code is left to be given. */
+export class Exited extends Data.TaggedError("Exited")<{ readonly code: number }> {}
+
 const codes: Readonly<Record<string, number>> = {
-  ValidationError: 2,
+  UsageError: 2,
+  AlreadySetUp: 2,
   InvalidInput: 2,
   SettingsInvalid: 2,
   InvalidCredential: 2,
@@ -27,7 +41,9 @@ const codes: Readonly<Record<string, number>> = {
   SandboxUnavailable: 5,
   GroundFailed: 5,
   AuditUnavailable: 5,
-  StartFailed: 5
+  StartFailed: 5,
+  ExportFailed: 5,
+  InstallationIncomplete: 5
 }
 
 interface Failure {
@@ -39,7 +55,11 @@ interface Failure {
 }
 
 const isFailure = (error: unknown): error is Failure =>
-  typeof error === "object" && error !== null && "_tag" in error && "message" in error && typeof error.message === "string"
+  typeof error === "object" &&
+  error !== null &&
+  "_tag" in error &&
+  "message" in error &&
+  typeof error.message === "string"
 
 export const exitCodeOf = (error: unknown): number => {
   if (!isFailure(error)) return 1
@@ -67,6 +87,22 @@ export const report = (error: unknown): Effect.Effect<void, never, Output> =>
     if (fix !== undefined) yield* output.error(`  ${output.style("bold", "fix:")} ${fix}`)
   })
 
+/** A part of the program, or what it is built on, is not where it was installed. */
+const incomplete = (defect: unknown): Failure | undefined => {
+  if (!(defect instanceof Error) || !("code" in defect)) return undefined
+  return defect.code === "ERR_MODULE_NOT_FOUND" ||
+    defect.code === "MODULE_NOT_FOUND" ||
+    defect.code === "ERR_DLOPEN_FAILED"
+    ? {
+        _tag: "InstallationIncomplete",
+        message: `a part of the program cannot be loaded: ${defect.message.split("\n")[0] ?? ""}`,
+        fix: "install the package again"
+      }
+    : undefined
+}
+
 /** What a cause comes to for a person. Defects are reported without their insides; those go to the log. */
 export const errorOf = (cause: Cause.Cause<unknown>): unknown =>
-  Option.getOrElse(Cause.failureOption(cause), () => undefined)
+  Option.getOrElse(Cause.failureOption(cause), () =>
+    Option.getOrUndefined(Option.map(Cause.dieOption(cause), incomplete))
+  )

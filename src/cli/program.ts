@@ -1,34 +1,39 @@
-/** The command tree and how a command line is run. */
+/** The whole command tree, as @effect/cli has it: for completions, help from the library, and the documentation. */
 import * as Command from "@effect/cli/Command"
-import manifest from "../../package.json" with { type: "json" }
 import * as agent from "./agent.ts"
 import * as audit from "./audit.ts"
 import * as budget from "./budget.ts"
 import * as cache from "./cache.ts"
 import * as config from "./config.ts"
 import * as credential from "./credential.ts"
+import { groupCommand } from "./Grammar.ts"
 import * as key from "./key.ts"
 import * as onboard from "./onboard.ts"
 import * as sandbox from "./sandbox.ts"
 import * as security from "./security.ts"
 import * as session from "./session.ts"
 
+/** By name, in the order in which help shows them. */
+export const groups = {
+  onboard: onboard.group,
+  agent: agent.group,
+  session: session.group,
+  budget: budget.group,
+  cache: cache.group,
+  credential: credential.group,
+  key: key.group,
+  sandbox: sandbox.group,
+  security: security.group,
+  audit: audit.group,
+  config: config.group
+}
+
 export const root = Command.make("ai-desk").pipe(
   Command.withDescription("Security-first gateway for personal AI agents."),
   Command.withSubcommands([
-    onboard.command,
-    agent.command,
-    session.command,
-    budget.command,
-    cache.command,
-    credential.command,
-    key.command,
-    sandbox.command,
-    security.command,
-    audit.command,
-    config.command
+    groupCommand("onboard", onboard.group),
+    ...Object.entries(groups)
+      .slice(1)
+      .map(([name, group]) => groupCommand(name, group))
   ])
 )
-
-/** Runs a command line; fails with Exited, or with a ValidationError that has already been shown. */
-export const program = Command.run(root, { name: "Ai_DESK", version: manifest.version, executable: "ai-desk" })

@@ -1,7 +1,8 @@
 /** How a secret comes in: typed at a hidden prompt, or piped into stdin. Never an argument, where other users and the shell's history would see it. */
-import * as Prompt from "@effect/cli/Prompt"
 import { Effect, Redacted, Schema, Stream } from "effect"
 import { Output } from "./Output.ts"
+import { hidden } from "./prompts.ts"
+import { Surroundings } from "./Surroundings.ts"
 
 /** What was given on the command line or stdin cannot be used. */
 export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInput", {
@@ -17,29 +18,54 @@ export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInp
 const maxSecretBytes = 16_384
 
 const readStdin = Effect.gen(function* () {
+  const { stdin } = yield* Surroundings
   const chunks = yield* Stream.fromAsyncIterable(
-    process.stdin as AsyncIterable<Uint8Array>,
+    stdin,
     () => new InvalidInput({ detail: "stdin cannot be read" })
-  ).pipe(Stream.runCollect)
+  ).pipe(
+    Stream.map((chunk) => Buffer.from(chunk)),
+    // One chunk more than is allowed is enough to know; what follows is not read.
+    Stream.mapAccum(0, (read, chunk) => [read + chunk.length, { chunk, before: read }]),
+    Stream.takeWhile(({ before }) => before <= maxSecretBytes),
+    Stream.map(({ chunk }) => chunk),
+    Stream.runCollect
+  )
   const bytes = Buffer.concat([...chunks])
   if (bytes.length > maxSecretBytes) {
-    return yield* new InvalidInput({ detail: `stdin holds ${bytes.length} bytes, which is no secret`, fix: "pipe in the key alone" })
+    return yield* new InvalidInput({
+      detail: `stdin holds more than ${maxSecretBytes} bytes, which is no secret`,
+      fix: "pipe in the key alone"
+    })
   }
   return bytes.toString("utf8")
 })
 
-/** Asks a person, or reads stdin when there is none. One line; surrounding white space does not count. */
-export const readSecret = (what: string) =>
+/** Asks a person, or reads stdin when there is none or nothing may be asked. One line; surrounding white space does not count. */
+export const readSecret = (what: string, mayAsk = true) =>
   Effect.gen(function* () {
     const { interactive } = yield* Output
-    const text = interactive
-      ? Redacted.value(
-          yield* Prompt.run(Prompt.password({ message: what })).pipe(
-            Effect.catchTag("QuitException", () => new InvalidInput({ detail: "nothing was entered" }))
+    const { stdin } = yield* Surroundings
+    if (!mayAsk && stdin.isTTY === true) {
+      return yield* new InvalidInput({
+        detail: "stdin is a terminal, and nothing may be asked",
+        fix: "pipe it in: … < key.txt"
+      })
+    }
+    const text =
+      interactive && mayAsk
+        ? Redacted.value(
+            yield* hidden(what).pipe(
+              Effect.catchTag("QuitException", () => new InvalidInput({ detail: "nothing was entered" }))
+            )
           )
-        )
-      : yield* readStdin
+        : yield* readStdin
     const secret = text.trim()
+    if (/[\r\n]/.test(secret)) {
+      return yield* new InvalidInput({
+        detail: "more than one line was given, where one secret is expected",
+        fix: "pipe in the key alone"
+      })
+    }
     if (secret === "") {
       return yield* new InvalidInput({
         detail: "no secret was given",

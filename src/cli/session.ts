@@ -1,55 +1,51 @@
 /** `session`: what was said and done, and going on after a crash. */
-import * as Args from "@effect/cli/Args"
-import * as Command from "@effect/cli/Command"
-import * as Options from "@effect/cli/Options"
-import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect, Option, Schema } from "effect"
+import { closeSync, openSync, rmSync, writeFileSync } from "node:fs"
+import { resolve } from "node:path"
+import { Effect, Schema } from "effect"
 import { SessionsApi } from "../contract/sessions.ts"
-import { AgentId, SessionId } from "../domain/Ids.ts"
+import { SessionId } from "../domain/Ids.ts"
 import { textOf } from "../domain/Message.ts"
 import { formatUsd } from "../domain/Money.ts"
 import { SessionLog, SessionSummary } from "../domain/Session.ts"
 import type { SessionEvent } from "../domain/SessionEvent.ts"
-import { follow } from "./agent.ts"
 import * as ControlClient from "./ControlClient.ts"
+import { argument, file, type Group, matching, option, optionOr, verb, wholeNumber } from "./Grammar.ts"
 import { Output, table, visible } from "./Output.ts"
-import * as RunClient from "./RunClient.ts"
-import { ask, config, json, when } from "./shared.ts"
+import { Surroundings } from "./Surroundings.ts"
+import { agentName, ask, config, json, when } from "./shared.ts"
 
-const id = Args.text({ name: "session" }).pipe(
-  Args.withSchema(SessionId),
-  Args.withDescription("The session's id, as `session list` shows it.")
+const id = argument(
+  matching(Schema.is(SessionId), "a session's id, as `ai-desk session list` shows it"),
+  "SESSION",
+  "The session's id, as `session list` shows it."
 )
-const agent = Options.text("agent").pipe(
-  Options.withSchema(AgentId),
-  Options.withDescription("Only this agent's sessions."),
-  Options.optional
-)
-const limit = Options.integer("limit").pipe(
-  Options.withSchema(Schema.Int.pipe(Schema.between(1, 1000))),
-  Options.withDefault(50),
-  Options.withDescription("How many, newest first (1 to 1000).")
-)
+const agent = option(agentName, "NAME", "Only this agent's sessions.")
+const limit = optionOr(wholeNumber(1, 1000), "N", "How many, newest first (1 to 1000); 50 otherwise.", 50, {
+  short: "n"
+})
 
-const list = Command.make("list", { agent, limit, config, json }, (input) =>
-  ask(
-    input,
-    Effect.gen(function* () {
-      const output = yield* Output
-      const client = yield* ControlClient.use(SessionsApi, "sessions")
-      const named = Option.match(input.agent, { onNone: () => ({}), onSome: (name) => ({ agent: name }) })
-      const sessions = yield* client.sessions.list({ urlParams: { limit: input.limit, ...named } })
-      yield* output.result(Schema.encodeSync(Schema.Array(SessionSummary))(sessions), () =>
-        sessions.length === 0
-          ? "no sessions yet"
-          : table([
-              ["SESSION", "AGENT", "UPDATED (UTC)", "EVENTS", "TITLE"],
-              ...sessions.map((s) => [s.id, s.agent, when(s.updatedAt), String(s.events), visible(s.title)])
-            ])
-      )
-    })
-  )
-).pipe(Command.withDescription("List sessions, newest first."))
+const list = verb({
+  summary: "List sessions, newest first.",
+  params: { agent, limit, config, json },
+  run: (input) =>
+    ask(
+      input,
+      Effect.gen(function* () {
+        const output = yield* Output
+        const client = yield* ControlClient.use(SessionsApi, "sessions")
+        const named = input.agent === undefined ? {} : { agent: input.agent }
+        const sessions = yield* client.sessions.list({ urlParams: { limit: input.limit, ...named } })
+        yield* output.result(Schema.encodeSync(Schema.Array(SessionSummary))(sessions), () =>
+          sessions.length === 0
+            ? "no sessions yet"
+            : table([
+                ["SESSION", "AGENT", "UPDATED (UTC)", "EVENTS", "TITLE"],
+                ...sessions.map((s) => [s.id, s.agent, when(s.updatedAt), String(s.events), visible(s.title)])
+              ])
+        )
+      })
+    )
+})
 
 /** A session's event as one paragraph of a transcript; null for bookkeeping. */
 const paragraph = (event: SessionEvent): string | null => {
@@ -89,53 +85,101 @@ const transcript = ({ summary, log }: SessionLog): string =>
     })
   ].join("\n\n")
 
-const show = Command.make("show", { id, config, json }, (input) =>
-  ask(
-    input,
-    Effect.gen(function* () {
-      const output = yield* Output
-      const client = yield* ControlClient.use(SessionsApi, "sessions")
-      const session = yield* client.sessions.show({ path: { id: input.id } })
-      yield* output.result(Schema.encodeSync(SessionLog)(session), () => transcript(session))
-    })
-  )
-).pipe(Command.withDescription("Show a session as a transcript, or its whole log with --json."))
+const show = verb({
+  summary: "Show a session as a transcript.",
+  about: "With --json: its whole log.",
+  params: { id, config, json },
+  run: (input) =>
+    ask(
+      input,
+      Effect.gen(function* () {
+        const output = yield* Output
+        const client = yield* ControlClient.use(SessionsApi, "sessions")
+        const session = yield* client.sessions.show({ path: { id: input.id } })
+        yield* output.result(Schema.encodeSync(SessionLog)(session), () => transcript(session))
+      })
+    )
+})
 
-const out = Options.file("out").pipe(
-  Options.withAlias("o"),
-  Options.withDescription("Write to this new file (mode 0600) instead of printing."),
-  Options.optional
-)
+const out = option(file, "FILE", "Write to this new file (mode 0600) instead of printing.", { short: "o" })
 
-const exportLog = Command.make("export", { id, out, config, json }, (input) =>
-  ask(
-    input,
-    Effect.gen(function* () {
-      const output = yield* Output
-      const client = yield* ControlClient.use(SessionsApi, "sessions")
-      const session = yield* client.sessions.export({ path: { id: input.id } })
-      const text = `${JSON.stringify(Schema.encodeSync(SessionLog)(session), null, 2)}\n`
-      if (Option.isNone(input.out)) return yield* output.out(text)
-      const fs = yield* FileSystem.FileSystem
-      yield* fs.writeFileString(input.out.value, text, { flag: "wx", mode: 0o600 })
-      yield* output.result({ file: input.out.value, events: session.log.length }, () =>
-        `wrote ${session.log.length} events to ${input.out.pipe(Option.getOrElse(() => ""))}; it is not encrypted`
-      )
-    })
-  )
-).pipe(Command.withDescription("Export a session's whole log as JSON, in the clear. The export is recorded."))
+/** The file cannot be written. */
+class ExportFailed extends Schema.TaggedError<ExportFailed>()("ExportFailed", {
+  path: Schema.String,
+  code: Schema.String
+}) {
+  override get message(): string {
+    return this.code === "EEXIST"
+      ? `${this.path} is already there; it was not changed`
+      : `${this.path} cannot be written (${this.code})`
+  }
+  get fix(): string {
+    return "choose another path with --out"
+  }
+}
 
-const resume = Command.make("resume", { id, config, json }, (input) =>
-  ask(
-    input,
-    Effect.gen(function* () {
-      const output = yield* Output
-      yield* follow(RunClient.resume(input.id, output.interactive))
-    })
-  )
-).pipe(Command.withDescription("Go on with a turn that a crash cut off. What was running then is not repeated."))
+/** A new file or none: what was cut off by a full disk is removed again. */
+const writeNew = (path: string, text: string) =>
+  Effect.try({
+    try: () => {
+      const fd = openSync(path, "wx", 0o600)
+      try {
+        writeFileSync(fd, text)
+      } catch (cause) {
+        rmSync(path, { force: true })
+        throw cause
+      } finally {
+        closeSync(fd)
+      }
+    },
+    catch: (cause) =>
+      new ExportFailed({ path, code: cause instanceof Error && "code" in cause ? String(cause.code) : "unknown" })
+  })
 
-export const command = Command.make("session").pipe(
-  Command.withDescription("Read, export and resume sessions."),
-  Command.withSubcommands([list, show, exportLog, resume])
-)
+const exportLog = verb({
+  summary: "Export a session's whole log as JSON, in the clear.",
+  about: "The export is recorded.",
+  examples: ["ai-desk session export sess-… --out session.json"],
+  params: { id, out, config, json },
+  run: (input) =>
+    ask(
+      input,
+      Effect.gen(function* () {
+        const output = yield* Output
+        const { cwd } = yield* Surroundings
+        const client = yield* ControlClient.use(SessionsApi, "sessions")
+        const session = yield* client.sessions.export({ path: { id: input.id } })
+        const text = `${JSON.stringify(Schema.encodeSync(SessionLog)(session), null, 2)}\n`
+        if (input.out === undefined) return yield* output.out(text)
+        const path = resolve(cwd ?? "", input.out)
+        yield* writeNew(path, text)
+        yield* output.result(
+          { file: path, events: session.log.length },
+          () => `wrote ${session.log.length} events to ${path}; it is not encrypted`
+        )
+      })
+    )
+})
+
+const resume = verb({
+  summary: "Go on with a turn that a crash cut off.",
+  about: "What was running then is not repeated.",
+  params: { id, config, json },
+  run: (input) =>
+    ask(
+      input,
+      Effect.gen(function* () {
+        const output = yield* Output
+        const [{ follow }, RunClient] = yield* Effect.all([
+          Effect.promise(() => import("./follow.ts")),
+          Effect.promise(() => import("./RunClient.ts"))
+        ])
+        yield* follow(RunClient.resume(input.id, output.interactive))
+      })
+    )
+})
+
+export const group: Group = {
+  summary: "Read, export and resume sessions.",
+  verbs: { list, show, export: exportLog, resume }
+}

@@ -1,37 +1,53 @@
 /** What every verb shares: its common options, where the settings come from, and how it ends. */
-import * as Options from "@effect/cli/Options"
-import { Data, Effect, Option, type Scope } from "effect"
+import { Effect, Schema, type Scope } from "effect"
 import type { AppOptions } from "../domain/App.ts"
-import { type LoadedSettings, Settings, type SettingsInvalid, layer as settingsLayer } from "../kernel/Settings.ts"
+import { AgentId } from "../domain/Ids.ts"
+import {
+  type LoadedSettings,
+  Settings,
+  type SettingsInvalid,
+  type SettingsOptions,
+  layer as settingsLayer
+} from "../kernel/Settings.ts"
 import * as ControlClient from "./ControlClient.ts"
-import { errorOf, exitCodeOf, report } from "./failure.ts"
+import { errorOf, Exited, exitCodeOf, report } from "./failure.ts"
+import * as Grammar from "./Grammar.ts"
 import * as Output from "./Output.ts"
+import { Surroundings } from "./Surroundings.ts"
 
-export const config = Options.file("config").pipe(
-  Options.withAlias("c"),
-  Options.withDescription("Path of ai-desk.json. Otherwise: AI_DESK_CONFIG, then ./ai-desk.json."),
-  Options.optional
+export const config = Grammar.option(
+  Grammar.file,
+  "FILE",
+  "Path of ai-desk.json. Otherwise: AI_DESK_CONFIG, then ./ai-desk.json.",
+  { short: "c" }
 )
 
-export const json = Options.boolean("json").pipe(Options.withDescription("Print one JSON value (for runs: one per line)."))
+export const json = Grammar.flag("Print one JSON value (for runs: one per line).")
 
-export const optionsOf = (path: Option.Option<string>): AppOptions =>
-  Option.match(path, { onNone: () => ({}), onSome: (config) => ({ config }) })
+export const agentName = Grammar.matching(Schema.is(AgentId), "an agent's name (a-z, 0-9, _ and -)")
+
+type Path = string | undefined
+
+export const appOptions = (path: Path): Effect.Effect<AppOptions, never, Surroundings> =>
+  Effect.map(Surroundings, ({ cwd, env }) => ({
+    ...(path === undefined ? {} : { config: path }),
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(env === undefined ? {} : { env })
+  }))
+
+export const settingsOptions = (path: Path): Effect.Effect<SettingsOptions, never, Surroundings> =>
+  Effect.map(appOptions(path), ({ config: configPath, cwd, env }) => ({ configPath, cwd, env }))
 
 /** The settings as they would be in force now. */
-export const looked = (path: Option.Option<string>): Effect.Effect<LoadedSettings, SettingsInvalid> =>
-  Effect.flatMap(Settings, (settings) => settings.current).pipe(
-    Effect.provide(settingsLayer(Option.match(path, { onNone: () => ({}), onSome: (configPath) => ({ configPath }) })))
+export const looked = (path: Path): Effect.Effect<LoadedSettings, SettingsInvalid, Surroundings> =>
+  Effect.flatMap(settingsOptions(path), (options) =>
+    Effect.flatMap(Settings, (settings) => settings.current).pipe(Effect.provide(settingsLayer(options)))
   )
-
-/** A verb has failed and has said so; only the exit code is left to be given. */
-export class Exited extends Data.TaggedError("Exited")<{ readonly code: number }> {}
-
 /** Runs a verb with its output; a failure is reported once, here, and becomes the exit code. */
-export const verb = <A, E, R>(
+export const present = <A, E, R>(
   asJson: boolean,
   effect: Effect.Effect<A, E, R>
-): Effect.Effect<void, Exited, Exclude<R, Output.Output>> =>
+): Effect.Effect<void, Exited, Exclude<R, Output.Output> | Surroundings> =>
   effect.pipe(
     Effect.catchAllCause((cause) => {
       const error = errorOf(cause)
@@ -50,14 +66,14 @@ export const verb = <A, E, R>(
 export const inProcess = (options: AppOptions) => Effect.provide(ControlClient.layerInProcess(options))
 
 /** A verb that asks the gateway's parts for one answer and shows it. */
-export const ask = <A, E, R>(
-  input: { readonly config: Option.Option<string>; readonly json: boolean },
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<
-  void,
-  Exited,
-  Exclude<Exclude<Exclude<R, ControlClient.ControlClient>, Scope.Scope>, Output.Output>
-> => verb(input.json, Effect.scoped(inProcess(optionsOf(input.config))(effect)))
+export const ask = <A, E>(
+  input: { readonly config: Path; readonly json: boolean },
+  effect: Effect.Effect<A, E, Output.Output | ControlClient.ControlClient | Scope.Scope | Surroundings>
+): Effect.Effect<void, Exited, Surroundings> =>
+  present(
+    input.json,
+    Effect.flatMap(appOptions(input.config), (options) => Effect.scoped(inProcess(options)(effect)))
+  )
 
 /** `2026-11-22 13:05:09`, UTC. */
 export const when = (millis: number): string => new Date(millis).toISOString().slice(0, 19).replace("T", " ")

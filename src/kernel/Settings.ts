@@ -88,6 +88,14 @@ const sourcesOf = (options: SettingsOptions): Sources => {
 export const configPath = (options: SettingsOptions = {}): Effect.Effect<string> =>
   Effect.sync(() => lookup(sourcesOf(options)).path)
 
+/** What the environment alone says, as a first set-up finds it: the config that is about to be written does not count. */
+export const withoutConfig = (options: SettingsOptions, dir: string): Effect.Effect<LoadedSettings, SettingsInvalid> =>
+  Effect.suspend(() => {
+    const sources = sourcesOf({ ...options, configPath: undefined })
+    const env = { ...sources.env, AI_DESK_CONFIG: undefined }
+    return Either.map(load({ ...sources, env, cwd: dir }), (reading) => reading.settings)
+  })
+
 /** What is wrong with a text as `ai-desk.json`, unknown keys included; empty when nothing is. Does not look at the machine. */
 export const check = (text: string): ReadonlyArray<SettingsProblem> => {
   const decoded = decodeText(text)
