@@ -16,6 +16,7 @@ import { DataDir } from "./DataDir.ts"
 import { isStorageFailure, type Migrations, openExisting, type Sync, toDatabaseError } from "./database/Connection.ts"
 import * as GroupCommit from "./database/GroupCommit.ts"
 import { DatabaseError, type Store } from "./database/Store.ts"
+import { isAlive } from "./DurableFile.ts"
 import { Keyring } from "./Keyring.ts"
 import { auditMigrations } from "./migrations/audit.ts"
 import { cacheMigrations } from "./migrations/cache.ts"
@@ -53,22 +54,13 @@ const syncPath = (path: string): void => {
   }
 }
 
-const alive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (cause) {
-    return cause instanceof Error && "code" in cause && cause.code === "EPERM"
-  }
-}
-
 /** Removes what a creation that was killed left behind. A living process' file is left alone. */
 const sweep = (path: string): void => {
   const prefix = `${basename(path)}.new-`
   for (const name of readdirSync(dirname(path))) {
     if (!name.startsWith(prefix)) continue
     const pid = Number.parseInt(name.slice(prefix.length), 10)
-    if (!alive(pid)) rmSync(`${dirname(path)}/${name}`, { force: true })
+    if (!isAlive(pid)) rmSync(`${dirname(path)}/${name}`, { force: true })
   }
 }
 

@@ -14,8 +14,10 @@ import {
   fsyncSync,
   ftruncateSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
+  rmSync,
   unlinkSync,
   writeSync
 } from "node:fs"
@@ -131,6 +133,31 @@ const openTemporary = (path: string, mode: number): { readonly fd: number; reado
     }
   }
 }
+
+/** Whether a process of this id runs; also when it is not ours to signal. */
+export const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (cause) {
+    return systemCode(cause) === "EPERM"
+  }
+}
+
+/** Removes what a `replaceFile` of `path` left behind when it was killed. A living process' file stays. */
+export const sweepTemporaries = (path: string): Effect.Effect<void, FileError> =>
+  Effect.try({
+    try: () => {
+      const prefix = `.${basename(path)}.`
+      for (const name of readdirSync(dirname(path))) {
+        const pid = name.startsWith(prefix) ? /^(\d+)-\d+\.tmp$/.exec(name.slice(prefix.length))?.[1] : undefined
+        // Our own replaceFile does not pause, so a file of our id was left by an earlier process that had it.
+        if (pid === undefined || (Number(pid) !== process.pid && isAlive(Number(pid)))) continue
+        rmSync(join(dirname(path), name), { force: true })
+      }
+    },
+    catch: (cause) => fileError(path, "tidy up beside", cause)
+  })
 
 /** Durable on return: temporary file, fsync, rename, fsync of the folder. `mode` defaults to 0600. */
 export const replaceFile = (path: string, content: Uint8Array | string, mode = 0o600): Effect.Effect<void, FileError> =>

@@ -20,7 +20,7 @@ import {
 } from "./Crypto.ts"
 import { DataDir } from "./DataDir.ts"
 import { databaseFiles } from "./database/Store.ts"
-import { replaceFile } from "./DurableFile.ts"
+import { replaceFile, sweepTemporaries } from "./DurableFile.ts"
 import * as KeyringFile from "./keyring/KeyringFile.ts"
 import { type KeyringError, KeyringMissing, MasterKeyMissing, WeakMasterKey } from "./keyring/KeyringFile.ts"
 import { Settings } from "./Settings.ts"
@@ -65,6 +65,15 @@ export class Keyring extends Context.Tag("ai-desk/kernel/Keyring")<
 const fileName = "keyring.json"
 const previousName = "keyring.previous.json"
 
+/** Whether the generation before still gives away what the present one was meant to end. */
+const opensMore = (before: KeyringFile.Stored, now: KeyringFile.Stored): boolean => {
+  const retired = new Set(now.keys.filter((key) => key.state === "retired").map((key) => key.kid))
+  return (
+    !constantTimeEqual(before.kdf.salt, now.kdf.salt) ||
+    before.keys.some((key) => key.wrapped !== undefined && retired.has(key.kid))
+  )
+}
+
 const make = Effect.gen(function* () {
   const settings = yield* Settings
   const dir = yield* DataDir
@@ -94,10 +103,12 @@ const make = Effect.gen(function* () {
     yield* save(yield* KeyringFile.create(yield* masterKey, yield* Clock.currentTimeMillis), undefined)
   }
   const first = yield* unlock
-  // A change of the master key that was killed half-way left a generation that the old key still opens.
+  // A change that was killed half-way left a generation that another master key opens, or that still has an erased key.
+  yield* sweepTemporaries(file)
+  yield* sweepTemporaries(previous)
   if (existsSync(previous)) {
     const old = yield* Effect.either(KeyringFile.read(previous))
-    if (old._tag === "Right" && !constantTimeEqual(old.right.kdf.salt, first.stored.kdf.salt)) {
+    if (old._tag === "Right" && opensMore(old.right, first.stored)) {
       yield* replaceFile(previous, encode(first.stored), 0o600)
     }
   }

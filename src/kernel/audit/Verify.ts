@@ -9,7 +9,7 @@ import type { SigningKey } from "../Crypto.ts"
 import type { DatabaseError, Store } from "../Database.ts"
 import { decode, genesis, rowHash } from "./Canon.ts"
 import { type Checkpoint, fromLine } from "./Checkpoint.ts"
-import { type EpochKey, forward, macOf, type Pin } from "./Head.ts"
+import * as Head from "./Head.ts"
 import * as Merkle from "./Merkle.ts"
 import { headOf, isRow, type Row, rowsBetween, stateOf } from "./Row.ts"
 
@@ -22,11 +22,11 @@ export interface Evidence {
   readonly audit: Store
   readonly signing: SigningKey
   /** The MAC key of epoch 0. */
-  readonly first: EpochKey
+  readonly first: Head.EpochKey
   /** The text of checkpoints.jsonl; undefined when there is no such file. */
   readonly checkpoints: Effect.Effect<string | undefined, AuditUnavailable>
   /** `missing`: there is none. `damaged`: it is not one of ours. Read before the rows. */
-  readonly pins: ReadonlyArray<{ readonly where: string; readonly pin: Pin | "missing" | "damaged" }>
+  readonly pins: ReadonlyArray<{ readonly where: string; readonly pin: Head.Pin | "missing" | "damaged" }>
   /** Epoch milliseconds. */
   readonly now: Effect.Effect<number>
 }
@@ -90,10 +90,12 @@ export const verify = (evidence: Evidence): Effect.Effect<AuditReport, DatabaseE
 
     // --- Pins, by themselves ---
     const began = last > 0 || epochs > 0
+    // The first checkpoint is pinned in its last steps: a kill before them leaves epoch 1 without a pin.
+    const pinned = (state?.epoch ?? 0) > 1 || pins.some((pin) => pin.epoch > 0)
     for (const { pin, where } of evidence.pins) {
       if (pin === "damaged") report("missing", `the head kept in ${where} is not one of ours`)
       else if (pin === "missing") {
-        if (began && (where === "audit.head" || epochs > 0)) report("missing", `the head kept in ${where} is gone`)
+        if (where === Head.fileName ? began : pinned) report("missing", `the head kept in ${where} is gone`)
       } else if (pin.seq > last) {
         const older = state !== undefined && state.epoch < pin.epoch
         report(
@@ -147,8 +149,8 @@ export const verify = (evidence: Evidence): Effect.Effect<AuditReport, DatabaseE
       if (value.epoch < mac.epoch || value.epoch > value.seq) {
         report("mac_wrong", `it claims epoch ${value.epoch} in epoch ${mac.epoch}`, value.seq)
       } else {
-        mac = forward(mac, value.epoch)
-        if (!same(macOf(mac, value.hash), value.mac))
+        mac = Head.forward(mac, value.epoch)
+        if (!same(Head.macOf(mac, value.hash), value.mac))
           report("mac_wrong", "its authentication code is not ours", value.seq)
       }
       seq = value.seq
