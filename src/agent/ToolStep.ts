@@ -10,6 +10,7 @@ import type { ToolCallPart } from "../domain/Message.ts"
 import { untainted } from "../domain/Labels.ts"
 import { ToolOutcome } from "../domain/Tool.ts"
 import { Audit } from "../kernel/Audit.ts"
+import { redactText } from "../kernel/Redaction.ts"
 import { ToolExecutor } from "../tools/ToolExecutor.ts"
 import { ToolRegistry } from "../tools/ToolRegistry.ts"
 import type { RunContext } from "./RunContext.ts"
@@ -18,6 +19,9 @@ import * as Turn from "./Turn.ts"
 
 /** Reading calls at once; each is a process of its own. */
 const readers = 4
+
+/** A model may name a tool that there is not, in any words it likes. */
+const shownName = (call: ToolCallPart): string => redactText(call.name)
 
 export const make = Effect.gen(function* () {
   const executor = yield* ToolExecutor
@@ -32,7 +36,7 @@ export const make = Effect.gen(function* () {
       const executed = yield* executor.execute(
         { agent: ctx.agent, session: ctx.session, run, taint, call },
         {
-          called: (display) => ctx.emit(new ToolCalled({ call: call.id, tool: call.name, display })),
+          called: (display) => ctx.emit(new ToolCalled({ call: call.id, tool: shownName(call), display })),
           approvalAsked: (request) =>
             Effect.zipRight(
               ctx.record(new ApprovalAsked({ run, call: call.id, approval: request.id })),
@@ -69,7 +73,7 @@ export const make = Effect.gen(function* () {
       const outcome = ToolOutcome.make({ ...executed.outcome, content: scanned.text })
       const finished = { call: call.id, tool: call.name, how: executed.how, outcome }
       yield* ctx.record(new ToolFinished({ run, ...finished, taint: executed.taint }))
-      yield* ctx.emit(new ToolEnded(finished))
+      yield* ctx.emit(new ToolEnded({ ...finished, tool: shownName(call) }))
     })
 
   const onlyReads = (call: ToolCallPart) =>

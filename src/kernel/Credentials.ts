@@ -122,11 +122,22 @@ const make = Effect.gen(function* () {
     return secret
   })
 
-  const list = Effect.gen(function* () {
+  const storedRows = Effect.gen(function* () {
     const found = yield* desk.read((db) =>
       db.all("SELECT provider, sealed, updated_at FROM credentials ORDER BY provider")
     )
-    const rows = yield* Effect.mapError(decodeRows(found), damaged)
+    return yield* Effect.mapError(decodeRows(found), damaged)
+  })
+
+  // A key can turn up (in a file, in a log) before anyone uses it. One that cannot be opened cannot be
+  // known either; whoever needs it is told why.
+  yield* storedRows.pipe(
+    Effect.flatMap(Effect.forEach((row) => Effect.either(openRow(row)), { discard: true })),
+    Effect.catchAll((error) => Effect.logWarning(`the stored keys are not known to redaction: ${error.message}`))
+  )
+
+  const list = Effect.gen(function* () {
+    const rows = yield* storedRows
     const stored = yield* Effect.forEach(rows, (row) =>
       Effect.gen(function* () {
         const fingerprint = yield* fingerprintOf(row.provider, yield* openRow(row))

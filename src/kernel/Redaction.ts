@@ -84,10 +84,26 @@ const patterns: ReadonlyArray<readonly [RegExp, string]> = [
   ]
 ]
 
-/** The text without secrets. Total; linear in the text times the number of registered secrets. */
-export const redactText = (text: string): string => {
+/** The text without registered secrets. What only has the form of a key stays: it is part of what somebody said. */
+const withoutRegistered = (text: string): string => {
   let out = text
   for (const needle of needles) if (out.includes(needle)) out = out.replaceAll(needle, mark)
+  return out
+}
+
+/** Plain data, whole, without registered secrets in its texts and keys; for what leaves as a record of a conversation. */
+export const redactRegistered = (value: unknown): unknown => {
+  if (typeof value === "string") return withoutRegistered(value)
+  if (Array.isArray(value)) return value.map(redactRegistered)
+  if (typeof value !== "object" || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [withoutRegistered(key), redactRegistered(inner)])
+  )
+}
+
+/** The text without secrets. Total; linear in the text times the number of registered secrets. */
+export const redactText = (text: string): string => {
+  let out = withoutRegistered(text)
   for (const [pattern, replacement] of patterns) out = out.replace(pattern, replacement)
   return out
 }

@@ -50,7 +50,7 @@ const rawDisplay = ({ call }: CallContext): string => {
     onLeft: () => "(arguments that cannot be shown)",
     onRight: canonical
   })
-  return `${escapeLine(call.name, 128)} ${escapeLine(redactText(text.slice(0, 2000)), 500)}`
+  return `${escapeLine(redactText(call.name), 128)} ${escapeLine(redactText(text.slice(0, 2000)), 500)}`
 }
 
 /** For whoever watches. A person who approves sees the unredacted call in the request instead. */

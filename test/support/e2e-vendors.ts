@@ -58,25 +58,27 @@ export interface StageOptions extends Path.PlaceOptions {
   readonly prices?: object
   /** Beside the four. */
   readonly providers?: object
+  /** The keys that the vendors accept, and that stand in the environment. */
+  readonly keys?: Readonly<Record<VendorName, string>>
 }
 
 /** Fakes, settings and an empty data folder; gone with the scope. */
 export const stage = (options: StageOptions = {}): Effect.Effect<Stage, never, Scope.Scope> =>
   Effect.gen(function* () {
+    const { env, keys: accepted = keys, prices, providers, router, sections, ...rest } = options
     const fakes = {
-      anthropic: yield* FakeAnthropic.make({ key: keys.anthropic }),
-      google: yield* FakeGoogle.make({ key: keys.google }),
-      openrouter: yield* FakeOpenAi.makeOpenRouter({ key: keys.openrouter }),
-      lab: yield* FakeOpenAi.make({ key: keys.lab })
+      anthropic: yield* FakeAnthropic.make({ key: accepted.anthropic }),
+      google: yield* FakeGoogle.make({ key: accepted.google }),
+      openrouter: yield* FakeOpenAi.makeOpenRouter({ key: accepted.openrouter }),
+      lab: yield* FakeOpenAi.make({ key: accepted.lab })
     }
-    const { env, prices, providers, router, sections, ...rest } = options
     const place = yield* Path.place({
       ...rest,
       env: {
-        ANTHROPIC_API_KEY: keys.anthropic,
-        GOOGLE_AI_API_KEY: keys.google,
-        OPENROUTER_API_KEY: keys.openrouter,
-        LAB_KEY: keys.lab,
+        ANTHROPIC_API_KEY: accepted.anthropic,
+        GOOGLE_AI_API_KEY: accepted.google,
+        OPENROUTER_API_KEY: accepted.openrouter,
+        LAB_KEY: accepted.lab,
         ...env
       },
       sections: {
