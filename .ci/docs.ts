@@ -10,14 +10,11 @@
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import * as CliConfig from "@effect/cli/CliConfig"
-import * as Descriptor from "@effect/cli/CommandDescriptor"
-import * as HelpDoc from "@effect/cli/HelpDoc"
-import type { Span } from "@effect/cli/HelpDoc/Span"
-import * as Usage from "@effect/cli/Usage"
 import * as HttpApi from "@effect/platform/HttpApi"
 import { Effect, Layer, Option, Schema, SchemaAST } from "effect"
-import { root as commands } from "../src/cli/program.ts"
+import type { Group, Verb } from "../src/cli/Grammar.ts"
+import { ofVerb } from "../src/cli/help.ts"
+import { groups } from "../src/cli/program.ts"
 import { Api } from "../src/contract/Api.ts"
 import { Agent, type ToolProfile, ToolProfile as Profile } from "../src/domain/Agent.ts"
 import { AuditType } from "../src/domain/Audit.ts"
@@ -119,127 +116,23 @@ const environment = (): string =>
 
 // --- Command line ---
 
-const spanText = (span: Span): string => {
-  switch (span._tag) {
-    case "Sequence":
-      return spanText(span.left) + spanText(span.right)
-    case "Text":
-    case "URI":
-      return span.value
-    default:
-      return spanText(span.value)
-  }
-}
-
-/** What the library says of every option of a kind; the usage line shows it already. */
-const boilerplate =
-  /^(A true or false value|A user-defined piece of text|A file|A floating point number|An integer|One of the following: .*|This setting is optional|This option may be repeated.*)\.?$/
-
-const docText = (doc: HelpDoc.HelpDoc): string => {
-  switch (doc._tag) {
-    case "Empty":
-      return ""
-    case "Header":
-    case "Paragraph": {
-      const text = spanText(doc.value).trim()
-      return boilerplate.test(text) ? "" : text
-    }
-    case "Sequence":
-      return [docText(doc.left), docText(doc.right)].filter((text) => text !== "").join(" ")
-    case "DescriptionList":
-      return doc.definitions.map(([term, text]) => `${spanText(term)}: ${docText(text)}`).join("; ")
-    case "Enumeration":
-      return doc.elements.map(docText).join("; ")
-  }
-}
-
-const flat = (doc: HelpDoc.HelpDoc): ReadonlyArray<HelpDoc.HelpDoc> =>
-  doc._tag === "Sequence" ? [...flat(doc.left), ...flat(doc.right)] : doc._tag === "Empty" ? [] : [doc]
-
-/** The parts of a help page by their headings. */
-const partsOf = (doc: HelpDoc.HelpDoc): ReadonlyMap<string, ReadonlyArray<HelpDoc.HelpDoc>> => {
-  const parts = new Map<string, Array<HelpDoc.HelpDoc>>()
-  let heading = ""
-  for (const block of flat(doc)) {
-    if (HelpDoc.isHeader(block)) heading = spanText(block.value)
-    else parts.set(heading, [...(parts.get(heading) ?? []), block])
-  }
-  return parts
-}
-
-const cliConfig = CliConfig.make({ showBuiltIns: false })
-
-export interface Verb {
+interface NamedVerb {
   /** `ai-desk agent test`. */
   readonly name: string
-  readonly usage: string
-  readonly description: string
-  /** Arguments and options with what they are for. */
-  readonly options: ReadonlyArray<readonly [name: string, description: string]>
+  readonly verb: Verb
 }
 
-const verbOf = (name: string, descriptor: Descriptor.Command<unknown>): Verb => {
-  const parts = partsOf(Descriptor.getHelp(descriptor, cliConfig))
-  const described = [...(parts.get("ARGUMENTS") ?? []), ...(parts.get("OPTIONS") ?? [])]
-  const usage = spanText(HelpDoc.getSpan(Usage.getHelp(Descriptor.getUsage(descriptor)))).trim()
-  const words = name.split(" ")
-  return {
-    name,
-    usage: [...words.slice(0, -1), usage].join(" "),
-    description: (parts.get("DESCRIPTION") ?? []).map(docText).join(" "),
-    options: described.flatMap((block) =>
-      HelpDoc.isDescriptionList(block)
-        ? block.definitions.map(([term, text]) => [spanText(term), docText(text)] as const)
-        : []
-    )
-  }
-}
-
-/** The library's own list of subcommands ends at the first level, so the tree is read as it stands. */
-const childrenOf = (descriptor: unknown): ReadonlyArray<Descriptor.Command<unknown>> => {
-  if (typeof descriptor !== "object" || descriptor === null) return []
-  if ("children" in descriptor && Array.isArray(descriptor.children)) return descriptor.children
-  return "command" in descriptor ? childrenOf(descriptor.command) : []
-}
-
-const verbsBelow = (path: string, descriptor: Descriptor.Command<unknown>): ReadonlyArray<Verb> => {
-  const [own = ""] = Descriptor.getNames(descriptor)
-  const name = `${path} ${own}`.trim()
-  const children = childrenOf(descriptor)
-  return children.length === 0 ? [verbOf(name, descriptor)] : children.flatMap((child) => verbsBelow(name, child))
-}
-
-/** Every command that does something, in the order of the help. */
-export const verbs = (): ReadonlyArray<Verb> => verbsBelow("", commands.descriptor)
-
-/** A long list of choices stands elsewhere; here it would hide the rest. */
-const shortened = (text: string): string => text.replaceAll(/[\w.-]+(?: \| [\w.-]+){8,}/g, "word")
-
-const cli = (): string => {
-  const all = verbs()
-  const key = ([term, text]: readonly [string, string]) => `${term} ${text}`
-  const uses = (option: readonly [string, string]) =>
-    all.filter(({ options }) => options.some((other) => key(other) === key(option))).length
-  /** What most verbs take is told once. */
-  const common = new Map(
-    all.flatMap(({ options }) =>
-      options.filter((one) => uses(one) > all.length / 2).map((one) => [key(one), one] as const)
-    )
+/** Every command that does something, in the order of the help. A group whose only verb has no name is a command by itself. */
+export const verbs = (): ReadonlyArray<NamedVerb> =>
+  Object.entries<Group>(groups).flatMap(([group, { verbs: own }]) =>
+    Object.entries(own).map(([word, verb]) => ({ name: `ai-desk ${group} ${word}`.trim(), verb }))
   )
-  const rows = (options: Verb["options"]) => options.map(([term, text]) => [code(shortened(term)), cell(text)])
-  return [
-    `In most verbs:\n\n${table(["Option", ""], rows([...common.values()]))}`,
-    ...all.map(({ description, name, options, usage }) => {
-      const own = options.filter((one) => !common.has(key(one)))
-      return [
-        `#### \`${name}\``,
-        cell(description),
-        ...(usage === name ? [] : [`\`\`\`text\n${shortened(usage)}\n\`\`\``]),
-        ...(own.length === 0 ? [] : [table(["Word", ""], rows(own))])
-      ].join("\n\n")
-    })
-  ].join("\n\n")
-}
+
+/** The very text that `--help` shows. */
+const cli = (): string =>
+  verbs()
+    .map(({ name, verb }) => `#### \`${name}\`\n\n\`\`\`text\n${ofVerb(name, verb, (text) => text)}\n\`\`\``)
+    .join("\n\n")
 
 /** From the source itself: the meanings stand in the header of cli/failure.ts, the errors in its table. */
 const exitCodes = (): string => {
