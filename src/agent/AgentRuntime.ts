@@ -5,7 +5,8 @@
  *
  * Guarantees: a message that was scanned and accepted is in the log before a model is asked;
  * a session has one run at a time; a stop takes effect at once, nothing happens after it, and the log
- * says so; whatever a run fails with is recorded as its end.
+ * says so; a run ends once, in the log as for whoever watches; whatever it fails with is recorded as
+ * its end. A run that is stopped while it waits for its turn has left nothing in the log.
  */
 import { Cause, Chunk, Clock, Context, Effect, Exit, Fiber, Layer, Mailbox, Ref, Stream } from "effect"
 import type { Agent, AgentNotFound } from "../domain/Agent.ts"
@@ -57,16 +58,14 @@ export class AgentRuntime extends Context.Tag("ai-desk/agent/AgentRuntime")<
     /** Runs one message. The stream ends with one RunEnded or fails; closing it early stops the run. */
     readonly run: (request: RunRequest) => Stream.Stream<RunEvent, RunError>
     /** Goes on with a turn that a crash cut off. What was running then is not repeated. */
-    readonly resume: (
-      session: SessionId,
-      principal: PrincipalId
-    ) => Stream.Stream<RunEvent, RunError | NothingToResume>
+    readonly resume: (session: SessionId, principal: PrincipalId) => Stream.Stream<RunEvent, RunError | NothingToResume>
     /** Stops a run; returns when it has ended. False when no such run is going on. */
     readonly stop: (run: RunId) => Effect.Effect<boolean>
   }
 >() {}
 
 const interruptedReport = "The gateway stopped during this turn."
+const stoppedReport = "Stopped on request."
 
 const make = Effect.gen(function* () {
   const agents = yield* Agents
@@ -78,6 +77,7 @@ const make = Effect.gen(function* () {
   const toolStep = yield* ToolStep.make
   const sessions = KeyedLock.make<SessionId>()
   const running = new Map<RunId, Fiber.RuntimeFiber<void>>()
+  let closing = false
 
   const auditRun = (ctx: RunContext.RunContext, type: "message.accepted" | "run.ended", data: AuditEvent["data"]) =>
     audit.note(
@@ -91,7 +91,10 @@ const make = Effect.gen(function* () {
       })
     )
 
-  /** The one way in which a run ends: in the log, in the audit log, for the listeners. */
+  const publish = ({ agent, session, run }: RunContext.RunContext, state: RunChanged["state"]) =>
+    events.publish(new RunChanged({ agent: agent.id, session, run, state }))
+
+  /** The one way in which a run ends: in the log, in the audit log. */
   const end = (ctx: RunContext.RunContext, startedAt: number, how: TurnEnd, text: string) =>
     Effect.gen(function* () {
       yield* ctx.record(new TurnEnded({ run: ctx.run, end: how, report: how === "answered" ? "" : text }))
@@ -99,20 +102,17 @@ const make = Effect.gen(function* () {
       const durationMs = (yield* Clock.currentTimeMillis) - startedAt
       const { usage, cost, toolCalls } = run ?? { usage: noUsage, cost: NanoUsd.make(0), toolCalls: 0 }
       yield* auditRun(ctx, "run.ended", { end: how, toolCalls, tokens: usage.totalTokens, nanoUsd: cost })
-      yield* events.publish(
-        new RunChanged({ agent: ctx.agent.id, session: ctx.session, run: ctx.run, state: "ended" })
-      )
       return new RunEnded({ end: how, text, usage, cost, durationMs, toolCalls })
     })
 
-  /** Follows Turn until it says that the turn is over. */
-  const loop = (ctx: RunContext.RunContext, startedAt: number) =>
+  /** Follows Turn until it says that the turn is over, and how; nothing when there is none. */
+  const loop = (ctx: RunContext.RunContext) =>
     Effect.gen(function* () {
       while (true) {
         const step = Turn.next(yield* ctx.view, { maxRounds: ctx.agent.tools.maxRounds })
         switch (step._tag) {
           case "Idle":
-            return
+            return undefined
           case "Ask":
             yield* modelStep.ask(ctx)
             break
@@ -123,7 +123,7 @@ const make = Effect.gen(function* () {
             yield* toolStep.closeUnknown(ctx, step.calls)
             break
           case "End":
-            return yield* Effect.flatMap(end(ctx, startedAt, step.end, step.text), ctx.emit)
+            return step
         }
       }
     })
@@ -133,22 +133,34 @@ const make = Effect.gen(function* () {
     return Cause.isFailure(cause) && error instanceof Error ? error.message : "an internal error"
   }
 
-  /** Runs to an end that is recorded, also when it fails or is stopped. */
-  const follow = (ctx: RunContext.RunContext) =>
+  /**
+   * Runs to an end that is recorded, also when it fails or is stopped. Only the steps can be
+   * interrupted, so that a stop finds either a run that goes on or one that has ended.
+   */
+  const follow = (ctx: RunContext.RunContext, begin: Effect.Effect<void>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         const startedAt = yield* Clock.currentTimeMillis
-        const exit = yield* Effect.exit(restore(loop(ctx, startedAt)))
-        if (Exit.isSuccess(exit)) return
+        yield* begin
+        yield* publish(ctx, "started")
+        const exit = yield* Effect.exit(restore(loop(ctx)))
+        if (Exit.isSuccess(exit)) {
+          const last = exit.value
+          if (last !== undefined) yield* Effect.flatMap(end(ctx, startedAt, last.end, last.text), ctx.emit)
+          return
+        }
         if (Cause.isInterruptedOnly(exit.cause)) {
-          yield* Effect.flatMap(end(ctx, startedAt, "stopped", "Stopped on request."), ctx.emit)
+          const [how, why] = closing
+            ? (["interrupted", interruptedReport] as const)
+            : (["stopped", stoppedReport] as const)
+          yield* Effect.flatMap(end(ctx, startedAt, how, why), ctx.emit)
           return
         }
         yield* end(ctx, startedAt, "failed", failureText(exit.cause)).pipe(
           Effect.catchAllCause((also) => Effect.failCause(Cause.sequential(exit.cause, also)))
         )
         return yield* Effect.failCause(exit.cause)
-      })
+      }).pipe(Effect.ensuring(publish(ctx, "ended")))
     )
 
   const scanMessage = (request: RunRequest, agent: Agent, run: RunId) =>
@@ -219,14 +231,11 @@ const make = Effect.gen(function* () {
           const ctx = RunContext.make({ agent, session, run, principal: request.principal, view, store, emit })
           const before = (yield* ctx.view).run
           if (before !== null && before.ended === null) yield* closeInterrupted(ctx, before)
-          const { principal } = request
+          const { message, principal } = request
           // Durable in one commit with the first thing that is done with it: the question, or the end.
-          yield* ctx.defer(
-            new MessageAccepted({ run, agent: agent.id, principal, message: userText(request.message) })
-          )
-          yield* auditRun(ctx, "message.accepted", { characters: request.message.length })
-          yield* events.publish(new RunChanged({ agent: agent.id, session, run, state: "started" }))
-          yield* follow(ctx)
+          const accept = ctx.defer(new MessageAccepted({ run, agent: agent.id, principal, message: userText(message) }))
+          const note = auditRun(ctx, "message.accepted", { characters: message.length })
+          yield* follow(ctx, Effect.zipRight(accept, note))
         })
       )
     })
@@ -242,13 +251,23 @@ const make = Effect.gen(function* () {
         const agent = yield* agents.get(summary.agent)
         yield* emit(new RunStarted({ run: open.run, session, agent: agent.id }))
         const view = yield* Ref.make(loaded)
-        yield* follow(RunContext.make({ agent, session, run: open.run, principal, view, store, emit }))
+        yield* follow(RunContext.make({ agent, session, run: open.run, principal, view, store, emit }), Effect.void)
       })
     )
 
+  /** Nothing was accepted, so nothing is in the log; whoever watches is told all the same. */
+  const neverBegan = new RunEnded({
+    end: "stopped",
+    text: "Stopped before it began; the message was not taken.",
+    usage: noUsage,
+    cost: NanoUsd.make(0),
+    durationMs: 0,
+    toolCalls: 0
+  })
+
   /**
    * A run lives in a fiber of its own, so that `stop` can end it while the stream goes on to tell
-   * how it ended. An interrupted run ends its stream normally: RunEnded has been sent by then.
+   * how it ended. An interrupted run ends its stream normally, with RunEnded as its last event.
    */
   const streamed = <E>(
     start: (emit: Emit, onRun: (run: RunId) => void) => Effect.Effect<void, E>
@@ -257,23 +276,28 @@ const make = Effect.gen(function* () {
       Effect.gen(function* () {
         const mailbox = yield* Mailbox.make<RunEvent, E>()
         let known: RunId | undefined
+        let told = false
+        const emit = (event: RunEvent) => {
+          told ||= event._tag === "RunEnded"
+          return Effect.asVoid(mailbox.offer(event))
+        }
         const started = yield* Effect.makeLatch(false)
         const fiber: Fiber.RuntimeFiber<void> = yield* started
           .whenOpen(
-            start(
-              (event) => Effect.asVoid(mailbox.offer(event)),
-              (run) => {
-                known = run
-                running.set(run, fiber)
-              }
+            Effect.suspend(() =>
+              closing
+                ? Effect.interrupt
+                : start(emit, (run) => {
+                    known = run
+                    running.set(run, fiber)
+                  })
             )
           )
           .pipe(
             Effect.onExit((exit) => {
               if (known !== undefined) running.delete(known)
-              return Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)
-                ? mailbox.failCause(exit.cause)
-                : mailbox.end
+              if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) return mailbox.failCause(exit.cause)
+              return told ? mailbox.end : Effect.zipRight(emit(neverBegan), mailbox.end)
             }),
             // The failure has reached the mailbox; the fiber itself has nobody to tell it to.
             Effect.exit,
@@ -285,7 +309,13 @@ const make = Effect.gen(function* () {
       })
     )
 
-  yield* Effect.addFinalizer(() => Fiber.interruptAll(Chunk.fromIterable(running.values())))
+  // Before the layers under this one close: what runs is ended, and its log says why.
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      closing = true
+      return Fiber.interruptAll(Chunk.fromIterable(running.values()))
+    })
+  )
 
   return AgentRuntime.of({
     run: (request) =>

@@ -175,23 +175,12 @@ export const make = Effect.gen(function* () {
           onNone: () => ask.abandon,
           onSome: ({ model, message }) => ask.store({ model, message })
         })
-      ),
-      // Whoever waits for this answer is let go whatever happens.
-      Effect.onError(() => ask.abandon)
+      )
     )
 
-  return {
-    /** Ends with the answer in the log, from the cache or from a model. */
-    ask: Effect.fn("ModelStep.ask")(function* (ctx: RunContext) {
-      const request = yield* buildRequest(ctx)
-      const firstQuestion = (yield* ctx.view).run?.rounds === 0
-      if (!firstQuestion) return yield* Effect.asVoid(askRouter(ctx, request))
-      const found = yield* cache.lookup({
-        agent: ctx.agent.id,
-        principal: ctx.principal,
-        chain: chainOf(ctx.agent),
-        request: request.value
-      })
+  /** As the cache found it. Whoever waits for this answer is let go whatever happens, also a stop right after the look. */
+  const answerFound = (ctx: RunContext, request: Scanned<ModelRequest>, found: Lookup) =>
+    Effect.gen(function* () {
       yield* ctx.emit(new CacheChecked({ result: found._tag === "ask" ? "miss" : found._tag }))
       switch (found._tag) {
         case "hit":
@@ -201,6 +190,26 @@ export const make = Effect.gen(function* () {
         case "off":
           return yield* Effect.asVoid(askRouter(ctx, request))
       }
+    })
+
+  return {
+    /** Ends with the answer in the log, from the cache or from a model. */
+    ask: Effect.fn("ModelStep.ask")(function* (ctx: RunContext) {
+      const request = yield* buildRequest(ctx)
+      const firstQuestion = (yield* ctx.view).run?.rounds === 0
+      if (!firstQuestion) return yield* Effect.asVoid(askRouter(ctx, request))
+      const lookup = cache.lookup({
+        agent: ctx.agent.id,
+        principal: ctx.principal,
+        chain: chainOf(ctx.agent),
+        request: request.value
+      })
+      yield* Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(restore(lookup), (found) => {
+          const answered = restore(answerFound(ctx, request, found))
+          return found._tag === "ask" ? Effect.onError(answered, () => found.abandon) : answered
+        })
+      )
     })
   }
 })

@@ -1,7 +1,8 @@
 /**
  * RunContext: what the steps of one run share. `record` is the only way to the log: an event is
- * durable before the in-memory view moves, so the view never knows more than a restart would. The
- * exception is `defer`, for events that nothing acts upon before the next `record` makes them durable.
+ * durable before the in-memory view moves, so the view never knows more than a restart would, and
+ * both have them in the same order, whoever records at the same time. The exception is `defer`, for
+ * events that nothing acts upon before the next `record` makes them durable; one that fails keeps them.
  */
 import { Effect, Ref } from "effect"
 import type { Agent } from "../domain/Agent.ts"
@@ -24,7 +25,9 @@ export interface RunContext {
   /** Makes deferred events durable now, if there are any. */
   readonly flush: Effect.Effect<void, DatabaseError>
   /** Durable on return. */
-  readonly record: (...events: readonly [SessionEvent, ...ReadonlyArray<SessionEvent>]) => Effect.Effect<void, DatabaseError>
+  readonly record: (
+    ...events: readonly [SessionEvent, ...ReadonlyArray<SessionEvent>]
+  ) => Effect.Effect<void, DatabaseError>
   /** To whoever watches; never waits. */
   readonly emit: (event: RunEvent) => Effect.Effect<void>
 }
@@ -41,6 +44,7 @@ export const make = (fixed: {
   const { agent, session, run, principal, view, store, emit } = fixed
   const deferred = Ref.unsafeMake<ReadonlyArray<SessionEvent>>([])
   const show = (events: ReadonlyArray<SessionEvent>) => Ref.update(view, (before) => events.reduce(Turn.step, before))
+  const oneAtATime = Effect.unsafeMakeSemaphore(1)
   // Uninterruptible: a stop must not separate the durable event from the view that knows of it.
   const save = (events: ReadonlyArray<SessionEvent>) =>
     Effect.gen(function* () {
@@ -51,14 +55,18 @@ export const make = (fixed: {
         .append(session, [first, ...rest])
         .pipe(Effect.tapErrorCause(() => Ref.update(deferred, (since) => [...waiting, ...since])))
       yield* show(events)
-    }).pipe(Effect.uninterruptible)
+    }).pipe(oneAtATime.withPermits(1), Effect.uninterruptible)
   return {
     agent,
     session,
     run,
     principal,
     view: Ref.get(view),
-    defer: (...events) => Effect.zipRight(Ref.update(deferred, (before) => [...before, ...events]), show(events)),
+    defer: (...events) =>
+      Effect.zipRight(
+        Ref.update(deferred, (before) => [...before, ...events]),
+        show(events)
+      ),
     flush: save([]),
     record: (...events) => save(events),
     emit
