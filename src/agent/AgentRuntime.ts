@@ -232,7 +232,7 @@ const make = Effect.gen(function* () {
           const before = (yield* ctx.view).run
           if (before !== null && before.ended === null) yield* closeInterrupted(ctx, before)
           const { message, principal } = request
-          // Durable in one commit with the first thing that is done with it: the question, or the end.
+          // Durable in one commit with the first thing that is done with it: the reservation, or the end.
           const accept = ctx.defer(new MessageAccepted({ run, agent: agent.id, principal, message: userText(message) }))
           const note = auditRun(ctx, "message.accepted", { characters: message.length })
           yield* follow(ctx, Effect.zipRight(accept, note))

@@ -132,22 +132,27 @@ export const make = Effect.gen(function* () {
   })
 
   const askRouter = (ctx: RunContext, request: Scanned<ModelRequest>) =>
-    router
-      .stream({
-        agent: ctx.agent,
-        principal: ctx.principal,
-        session: ctx.session,
-        run: ctx.run,
-        chain: chainOf(ctx.agent),
-        request,
-        journal: journal(ctx)
-      })
-      .pipe(
-        Stream.tap((event) => show(ctx, event)),
-        Stream.runFold(Option.none<Answer>(), (found, event) =>
-          event._tag === "Answered" ? Option.some(event.answer) : found
+    Effect.gen(function* () {
+      // Beside the reservation, so that one commit makes both durable: no money without its message. Should it
+      // fail, the question's own record carries the message, and fails the run if it cannot be written either.
+      yield* Effect.fork(ctx.flush)
+      return yield* router
+        .stream({
+          agent: ctx.agent,
+          principal: ctx.principal,
+          session: ctx.session,
+          run: ctx.run,
+          chain: chainOf(ctx.agent),
+          request,
+          journal: journal(ctx)
+        })
+        .pipe(
+          Stream.tap((event) => show(ctx, event)),
+          Stream.runFold(Option.none<Answer>(), (found, event) =>
+            event._tag === "Answered" ? Option.some(event.answer) : found
+          )
         )
-      )
+    })
 
   /** The answer is shown before it is stored: a hit waits for no disk. */
   const fromCache = Effect.fn("ModelStep.fromCache")(function* (ctx: RunContext, { model, message }: CachedAnswer) {

@@ -46,7 +46,7 @@ const points = [
   "log:TurnEnded:after"
 ]
 
-/** A message is accepted in one commit with its first question, so these come before anything is durable. */
+/** A message is accepted in one commit with its first reservation, so these come before anything is durable. */
 const beforeAcceptance = new Set(["log:MessageAccepted:before", "budget:reserve:before"])
 
 /** Ends with the signal that killed the worker, or its exit code. */
