@@ -12,6 +12,9 @@ import { Effect, Option } from "effect"
 import type { Exited } from "./failure.ts"
 import type { Surroundings } from "./Surroundings.ts"
 
+/** Words, or what the disk has. */
+type Offer = ReadonlyArray<string> | "files" | "folders" | null
+
 /** How one text becomes a value. */
 export interface Value<A> {
   /** What is expected, in words: `a whole number from 1 to 1000`. */
@@ -19,7 +22,7 @@ export interface Value<A> {
   /** Undefined when the text is none. */
   readonly read: (text: string) => A | undefined
   /** What completions offer. */
-  readonly offer: ReadonlyArray<string> | "files" | null
+  readonly offer: Offer
 }
 
 export interface Param<out A> {
@@ -27,7 +30,7 @@ export interface Param<out A> {
   readonly label: string
   readonly about: string
   readonly short: string | null
-  readonly offer: ReadonlyArray<string> | "files" | null
+  readonly offer: Offer
   /** As @effect/cli has it; `key` is the parameter's name in the verb. */
   readonly parser:
     | { readonly kind: "option"; readonly make: (name: string) => Options.Options<A> }
@@ -78,6 +81,8 @@ export const file: Value<string> = {
   read: (given) => (given === "" ? undefined : given),
   offer: "files"
 }
+
+export const folder: Value<string> = { ...file, expected: "a folder", offer: "folders" }
 
 export const oneOf = <const A extends string>(words: ReadonlyArray<A>): Value<A> => ({
   expected: `one of ${words.join(", ")}`,
@@ -134,6 +139,12 @@ const named = <A>(options: Options.Options<A>, about: string, short: string | un
   return short === undefined ? described : Options.withAlias(described, short)
 }
 
+const optionsOf = (name: string, offer: Offer): Options.Options<string> => {
+  if (offer === null) return Options.text(name)
+  if (offer === "files") return Options.file(name)
+  return offer === "folders" ? Options.directory(name) : Options.choice(name, offer)
+}
+
 export const flag = (about: string, { short }: More = {}): Param<boolean> => ({
   label: "",
   about,
@@ -156,12 +167,7 @@ export const optionOr = <A, B>(
   parser: {
     kind: "option",
     make: (name) => {
-      const text =
-        value.offer === "files"
-          ? Options.file(name)
-          : value.offer === null
-            ? Options.text(name)
-            : Options.choice(name, value.offer)
+      const text = optionsOf(name, value.offer)
       return named(text, about, short).pipe(
         Options.mapEffect(reading(value, (found) => ValidationError.invalidValue(wrong(`--${name}`, value, found)))),
         Options.optional,

@@ -5,7 +5,7 @@
  *   5 ground (disk, keys, audit, another process) · 130 interrupted
  */
 import { Cause, Data, Effect, Option, Schema } from "effect"
-import { redactText } from "../kernel/Redaction.ts"
+import { redactRegistered, redactText } from "../kernel/Redaction.ts"
 import { Output, visible } from "./Output.ts"
 
 /** A command line that cannot be understood. */
@@ -43,6 +43,7 @@ const codes: Readonly<Record<string, number>> = {
   AuditUnavailable: 5,
   StartFailed: 5,
   ExportFailed: 5,
+  FileError: 5,
   InstallationIncomplete: 5
 }
 
@@ -77,8 +78,11 @@ export const report = (error: unknown): Effect.Effect<void, never, Output> =>
   Effect.gen(function* () {
     const output = yield* Output
     const failure = isFailure(error) ? error : internal
-    const message = visible(redactText(failure.message))
-    const fix = failure.fix === undefined ? undefined : visible(redactText(failure.fix))
+    // Messages about settings name variables and kinds, never values; what looks like `KEY: value` there is our own wording.
+    const isOurs = failure._tag === "SettingsInvalid" || failure.kind === "SettingsInvalid"
+    const clean = (text: string): string => visible(isOurs ? String(redactRegistered(text)) : redactText(text))
+    const message = clean(failure.message)
+    const fix = failure.fix === undefined ? undefined : clean(failure.fix)
     if (output.json) {
       const body = { error: failure.kind ?? failure._tag, message, ...(fix === undefined ? {} : { fix }) }
       return yield* output.error(JSON.stringify(body))

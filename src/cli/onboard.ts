@@ -12,7 +12,7 @@ import { ModelRef, splitModelRef } from "../domain/Model.ts"
 import { configPath, type LoadedSettings, withoutConfig } from "../kernel/Settings.ts"
 import * as Setup from "../kernel/Setup.ts"
 import * as ControlClient from "./ControlClient.ts"
-import { amount, file, flag, type Group, matching, oneOf, option, optionOr, verb } from "./Grammar.ts"
+import { amount, flag, folder, type Group, matching, oneOf, option, optionOr, verb } from "./Grammar.ts"
 import { Output } from "./Output.ts"
 import { amountOf, type Choice, hidden, line, select } from "./prompts.ts"
 import { InvalidInput, readSecret } from "./secrets.ts"
@@ -179,7 +179,7 @@ const setUp = verb({
       "provider/model; the rehearsal model otherwise."
     ),
     workspace: optionOr(
-      file,
+      folder,
       "FOLDER",
       "The only folder that the agent's tools see; ./workspace otherwise.",
       "./workspace"

@@ -43,7 +43,7 @@ const unplaced = ({ path, verb, words }: Spoken, word: string): string => {
 
 const choice = ({ path, verb, words }: Spoken, cases: string): string => {
   const found = optionsOf(verb).find(
-    ([, { offer }]) => offer !== null && offer !== "files" && offer.join(", ") === cases
+    ([, { offer }]) => typeof offer === "object" && offer !== null && offer.join(", ") === cases
   )
   const names: ReadonlyArray<string> = found?.[0] ?? []
   const at = words.findIndex((word) => names.includes(word.split("=")[0] ?? ""))
