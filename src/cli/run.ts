@@ -8,6 +8,7 @@ import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { Console, Effect } from "effect"
 import manifest from "../../package.json" with { type: "json" }
+import { mended } from "./completions.ts"
 import { Exited, exitCodeOf, report, UsageError } from "./failure.ts"
 import { type Group, groupCommand } from "./Grammar.ts"
 import * as Output from "./Output.ts"
@@ -127,7 +128,7 @@ const dispatch = (words: ReadonlyArray<string>) =>
     // The library prints errors before it fails with them; they are said once, by `report`.
     const quiet: Console.Console = {
       ...(yield* Console.consoleWith(Effect.succeed)),
-      log: (...lines) => output.out(`${plain(lines.join(" ")).trimEnd()}\n`),
+      log: (...lines) => output.out(`${mended(plain(lines.join(" "))).trimEnd()}\n`),
       error: () => Effect.void
     }
     const runner = yield* runnerFor(words[0])
