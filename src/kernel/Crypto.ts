@@ -3,8 +3,10 @@
  * tags under a key that has one purpose, bound to the table, row and column it stands in, so that
  * a value moved elsewhere does not decrypt.
  *
- * Nonces are random 96-bit, so one key must not seal more than 2^32 values (NIST SP 800-38D); each
- * purpose has a key of its own per data key, and `ai-desk key rotate --data` starts a new one.
+ * Nonces are random 96-bit, so one key must not seal more than 2^32 values (NIST SP 800-38D). Nothing
+ * here counts or refuses: `Rotation.sealedEstimate` says how many it may be, taking the purposes
+ * together although each has a key of its own, and `ai-desk key rotate --data` starts a new key. At
+ * one value a second the limit of 2^31 is 68 years away, at a thousand 24 days.
  */
 import nodeCrypto from "node:crypto"
 import { Context, Effect, Schema } from "effect"

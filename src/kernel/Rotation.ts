@@ -26,6 +26,20 @@ export class RotationReport extends Schema.Class<RotationReport>("RotationReport
   retired: Schema.Array(Schema.Int)
 }) {}
 
+/**
+ * With random 96-bit nonces one key must not seal more than 2^32 values (NIST SP 800-38D); at half of
+ * that it is time for `ai-desk key rotate --data`.
+ */
+export const sealLimit = 2 ** 31
+
+export interface SealedEstimate {
+  readonly kid: Kid
+  /** How many values this key has sealed, rather too many than too few. */
+  readonly sealed: number
+  /** Rotate before `sealed` reaches it. */
+  readonly limit: number
+}
+
 export type RotationError = DatabaseError | KeyringError | AuditUnavailable
 
 export class Rotation extends Context.Tag("ai-desk/kernel/Rotation")<
@@ -35,6 +49,8 @@ export class Rotation extends Context.Tag("ai-desk/kernel/Rotation")<
     readonly rotateData: Effect.Effect<RotationReport, RotationError>
     /** Finishes a rotation that was cut short; does nothing when there is none. */
     readonly resume: Effect.Effect<RotationReport, RotationError>
+    /** Of the active data key. Counts rows, so it takes as long as reading through all tables. */
+    readonly sealedEstimate: Effect.Effect<SealedEstimate, DatabaseError>
     /** Wraps the data keys under another master key. Touches no data; the old master key opens nothing afterwards. */
     readonly changeMasterKey: (next: Redacted.Redacted<string>) => Effect.Effect<void, KeyringError | AuditUnavailable>
   }
@@ -42,6 +58,12 @@ export class Rotation extends Context.Tag("ai-desk/kernel/Rotation")<
 
 /** Values read, opened and sealed between two commits: a few milliseconds of work. */
 const batch = 200
+
+/**
+ * Nothing counts seals one by one. But what is sealed is also recorded: a message, an answer, a tool
+ * call or a credential has at most two values for each audit entry. Doubled, for values sealed in vain.
+ */
+const sealsPerEntry = 4
 
 const columnsOf = (migrations: Migrations): ReadonlyArray<SealedColumn> =>
   Object.values(migrations).flatMap((migration) => migration.sealed ?? [])
@@ -142,6 +164,26 @@ const make = Effect.gen(function* () {
     return new RotationReport({ resealed, damaged, retired })
   })
 
+  const countOf = (store: Store, from: string, ...params: ReadonlyArray<SqlValue>) =>
+    Effect.map(
+      store.read((db) => db.get(`SELECT COUNT(*) AS n FROM ${from}`, ...params)),
+      (row) => Number(Object.values(row ?? {})[0])
+    )
+
+  const sealedEstimate = Effect.gen(function* () {
+    const { active: kid } = yield* keyring.keys
+    const since = (yield* keyring.info).keys.find((key) => key.kid === kid)?.createdAt ?? 0
+    let sealed = sealsPerEntry * (yield* countOf(auditStore, "audit_rows WHERE at >= ?", since))
+    // A rotation seals everything anew without an entry for each.
+    for (const [store, columns] of stores) {
+      for (const { column, table } of columns) {
+        sealed += yield* countOf(store, `${table} WHERE substr(${column}, 3, 4) = ?`, kidBytes(kid))
+        yield* nextTurn
+      }
+    }
+    return { kid, sealed, limit: sealLimit }
+  })
+
   const unfinished = Effect.map(keyring.info, (info) => info.keys.some((key) => key.state === "decrypt-only"))
   const turn = yield* Effect.makeSemaphore(1)
 
@@ -156,6 +198,7 @@ const make = Effect.gen(function* () {
     resume: Effect.gen(function* () {
       return (yield* unfinished) ? yield* sweep : new RotationReport({ resealed: 0, damaged: [], retired: [] })
     }).pipe(turn.withPermits(1), Effect.withSpan("Rotation.resume")),
+    sealedEstimate: Effect.withSpan(sealedEstimate, "Rotation.sealedEstimate"),
     changeMasterKey: (next) =>
       Effect.gen(function* () {
         yield* audit.append(new AuditEvent({ type: "key.rotated", data: { what: "master", step: "begun" } }))

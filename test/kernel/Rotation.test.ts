@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Option, Redacted } from "effect"
+import { Effect, Layer, Option, Redacted, TestClock } from "effect"
+import { AuditEvent } from "../../src/domain/Audit.ts"
 import { Audit, layer as auditLayer } from "../../src/kernel/Audit.ts"
 import { Credentials, layer as credentialsLayer } from "../../src/kernel/Credentials.ts"
 import { Crypto, kidOf } from "../../src/kernel/Crypto.ts"
@@ -165,6 +166,22 @@ describe("Rotation", () => {
       }).pipe(Effect.provide(at(folder, next)), Effect.scoped)
       expect(after).toEqual(before)
     })
+  )
+
+  it.scoped("says how much the active key has sealed, rather too much, and begins anew with a new key", () =>
+    Effect.gen(function* () {
+      yield* fill(30)
+      const rotation = yield* Rotation
+      const audit = yield* Audit
+      const limit = 2 ** 31
+      expect(yield* rotation.sealedEstimate).toEqual({ kid: 3, sealed: 31, limit })
+      for (let n = 0; n < 5; n++) yield* audit.append(new AuditEvent({ type: "gateway.started", data: {} }))
+      expect(yield* rotation.sealedEstimate).toEqual({ kid: 3, sealed: 31 + 5 * 4, limit })
+      yield* TestClock.adjust("1 second")
+      yield* rotation.rotateData
+      // Everything anew, and the two entries of the rotation.
+      expect(yield* rotation.sealedEstimate).toEqual({ kid: 4, sealed: 31 + 2 * 4, limit })
+    }).pipe(Effect.provide(Layer.unwrapScoped(Effect.map(temporaryFolder, (folder) => at(folder)))))
   )
 
   it.scoped("knows every binary column of every database: sealed, or declared plain", () =>

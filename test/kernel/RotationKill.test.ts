@@ -104,6 +104,7 @@ const killed = (folder: string, what: "data" | "master", step: string) =>
     const script = join(import.meta.dirname, "processes/rotateKeys.ts")
     const number = step.split(" ")[0] ?? ""
     const child = spawn(process.execPath, [script, folder, what, number, Redacted.value(nextMasterKey)], {
+      env: { ...process.env, NODE_COMPILE_CACHE: join(import.meta.dirname, "../../node_modules/.cache/compiled") },
       stdio: ["ignore", "ignore", "inherit"]
     })
     child.on("close", (_, signal) => resume(Effect.succeed(signal)))
