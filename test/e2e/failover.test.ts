@@ -322,4 +322,70 @@ describe("nobody there", () => {
       }).pipe(Effect.provide(Path.agentLayer(stage.place)))
     }).pipe(Effect.scoped)
   )
+
+  const elsewhere: ReadonlyArray<readonly [what: string, reply: Reply, failure: string]> = [
+    ["a proxy's error page", { kind: "raw", status: 502, body: "<html><h1>502 Bad Gateway</h1></html>" }, "overloaded"],
+    [
+      "a page instead of an answer",
+      { kind: "raw", body: "<!doctype html><p>Log in to the hotel's network</p>" },
+      "network"
+    ]
+  ]
+  it.live.each(elsewhere)("%s is no answer", ([, reply, kind]) =>
+    Effect.gen(function* () {
+      const stage = yield* E2e.stage({ defaults: E2e.chain("openrouter", "lab") })
+      stage.fakes.openrouter.always(reply)
+      stage.fakes.lab.script([says("here")])
+      yield* Effect.gen(function* () {
+        const { events } = yield* E2e.runAll("What is up?")
+        assert.deepStrictEqual(failures(events), [`openrouter ${kind} retry`, `openrouter ${kind} failover`])
+        assert.strictEqual(E2e.shownText(events), "here")
+        yield* E2e.reconcile
+      }).pipe(Effect.provide(Path.agentLayer(stage.place)))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each(["anthropic", "google", "openrouter", "lab"] as const)(
+    "%s: a redirect is not followed, key and all",
+    (vendor) =>
+      Effect.gen(function* () {
+        // Takes any key: whoever arrives there would be served.
+        const thief = yield* FakeOpenAi.make({ key: null })
+        thief.always(says("Thank you for the key."))
+        const stage = yield* E2e.stage({ defaults: E2e.chain(vendor), router: { maxRetries: 0 } })
+        stage.fakes[vendor].always({
+          kind: "raw",
+          status: 307,
+          headers: { location: `${thief.baseUrl}/chat/completions` },
+          body: ""
+        })
+        yield* Effect.gen(function* () {
+          const { failure: ended } = yield* E2e.runAll("What is up?")
+          assert.instanceOf(ended, ModelUnavailable)
+          assert.lengthOf(thief.requests, 0)
+          assert.lengthOf(stage.fakes[vendor].requests, 1)
+          yield* E2e.reconcile
+        }).pipe(Effect.provide(Path.agentLayer(stage.place)))
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("a model that keeps failing is left alone by the runs that follow", () =>
+    Effect.gen(function* () {
+      const stage = yield* E2e.stage({
+        defaults: E2e.chain("anthropic", "lab"),
+        router: { cooldownMs: 600_000 },
+        sections: { cache: { enabled: false } }
+      })
+      stage.fakes.anthropic.always(failure("auth"))
+      stage.fakes.lab.always(says("here"))
+      yield* Effect.gen(function* () {
+        for (const run of [1, 2, 3]) {
+          const { events } = yield* E2e.runAll(`What is up? (${run})`)
+          assert.strictEqual(E2e.shownText(events), "here")
+        }
+        assert.deepStrictEqual(stage.asked(), { anthropic: 1, google: 0, openrouter: 0, lab: 3 })
+        yield* E2e.reconcile
+      }).pipe(Effect.provide(Path.agentLayer(stage.place)))
+    }).pipe(Effect.scoped)
+  )
 })

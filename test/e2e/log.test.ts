@@ -7,6 +7,7 @@ import { renameSync, writeFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import * as fc from "effect/FastCheck"
+import { AgentRuntime } from "../../src/agent/AgentRuntime.ts"
 import { SessionStore, layer as sessionsLayer } from "../../src/agent/SessionStore.ts"
 import * as Turn from "../../src/agent/Turn.ts"
 import { textOf } from "../../src/domain/Message.ts"
@@ -106,11 +107,18 @@ describe("replay", () => {
             assert.include(JSON.stringify(stage.fakes.lab.requests.at(-1)?.body), textOf(accepted!.message))
           }
         }
+        // And one that is stopped in the middle.
+        stage.fakes.lab.script([...(rounds["read"] ?? []), { kind: "hang" }])
+        const asked = stage.fakes.lab.requests.length
+        const watched = yield* E2e.watch("Do it, and never end")
+        while (stage.fakes.lab.requests.length < asked + 2) yield* Effect.sleep("5 millis")
+        assert.isTrue(yield* (yield* AgentRuntime).stop(Path.of(watched.events, "RunStarted")[0]!.run))
+        yield* watched.end
         yield* E2e.reconcile
       }).pipe(Effect.provide(Path.agentLayer(stage.place, { sessions: spying })))
 
       // Another process's view: nothing but the files is left.
-      assert.strictEqual(live.size, sessions().length)
+      assert.strictEqual(live.size, sessions().length + 1)
       yield* Effect.gen(function* () {
         const store = yield* SessionStore
         for (const { id } of yield* store.list({ limit: 100 })) {
