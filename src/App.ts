@@ -15,6 +15,7 @@ import { AgentsApi } from "./contract/agents.ts"
 import type { GroupName } from "./contract/Api.ts"
 import type { AppOptions } from "./domain/App.ts"
 import * as agents from "./gateway/handlers/agents.ts"
+import * as Refusals from "./gateway/Refusals.ts"
 import * as Settings from "./kernel/Settings.ts"
 
 export type WebHandler = (request: Request) => Promise<Response>
@@ -153,14 +154,14 @@ export const stack = (options: AppOptions, part: Parts = parts) => {
 }
 
 /** Each group's routes over exactly the parts that they need. */
-const groupsOf = (options: AppOptions) => {
-  const { ground, shared, exclusive, sandbox, agent } = stack(options)
+const groupsOf = (options: AppOptions, part: Parts) => {
+  const { ground, shared, exclusive, sandbox, agent } = stack(options, part)
   return {
     agents: routes.agents.pipe(Layer.provide(Agents.layer), Layer.provide(ground)),
     runs: Layer.provide(routes.runs, agent),
     approvals: Layer.provide(routes.approvals, agent),
-    sessions: routes.sessions.pipe(Layer.provide(parts.sessions), Layer.provide(shared)),
-    budget: routes.budget.pipe(Layer.provide(Layer.mergeAll(parts.budget, Agents.layer)), Layer.provide(shared)),
+    sessions: routes.sessions.pipe(Layer.provide(part.sessions), Layer.provide(shared)),
+    budget: routes.budget.pipe(Layer.provide(Layer.mergeAll(part.budget, Agents.layer)), Layer.provide(shared)),
     cache: routes.cache.pipe(Layer.provide(ResponseCache), Layer.provide(shared)),
     audit: Layer.provide(routes.audit, shared),
     credentials: Layer.provide(routes.credentials, shared),
@@ -178,17 +179,18 @@ export interface App {
 }
 
 /** Nothing is started yet when this returns. */
-export const open = (options: AppOptions): Effect.Effect<App, never, Scope.Scope> =>
+export const open = (options: AppOptions, part: Parts = parts): Effect.Effect<App, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const memoMap = yield* Layer.makeMemoMap
-    const groups: Groups = groupsOf(options)
+    const groups: Groups = groupsOf(options, part)
     const handler = (group: GroupName): Effect.Effect<WebHandler, StartError> =>
       Effect.gen(function* () {
         const api: Layer.Layer<HttpApi.Api, StartError> = groups[group]
         const router = Layer.mergeAll(
           HttpApiBuilder.Router.Live,
           HttpApiBuilder.Middleware.layer,
+          Refusals.layer,
           HttpServer.layerContext
         )
         const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(api, router), memoMap, scope)

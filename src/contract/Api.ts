@@ -1,17 +1,17 @@
 /** The whole contract: every question that a client may ask. The server, the CLI's client and the OpenAPI document derive from it. */
-import * as HttpApi from "@effect/platform/HttpApi"
 import { AgentsGroup } from "./agents.ts"
 import { ApprovalsGroup } from "./approvals.ts"
 import { AuditGroup } from "./audit.ts"
 import { BudgetGroup } from "./budget.ts"
 import { CacheGroup } from "./cache.ts"
 import { CredentialsGroup } from "./credentials.ts"
+import { base } from "./failures.ts"
 import { KeysGroup } from "./keys.ts"
 import { RunsGroup } from "./runs.ts"
 import { SecurityGroup } from "./security.ts"
 import { SessionsGroup } from "./sessions.ts"
 
-export const Api = HttpApi.make("ai-desk")
+export const Api = base
   .add(AgentsGroup)
   .add(RunsGroup)
   .add(ApprovalsGroup)

@@ -1,19 +1,29 @@
 /** Approvals: what waits for a human, and the human's answer, bound to the exact call. */
-import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { ApprovalDecision, ApprovalInvalid, ApprovalRequest } from "../domain/Tool.ts"
-import { GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed } from "./failures.ts"
 
 export const ApprovalsGroup = HttpApiGroup.make("approvals")
-  .add(HttpApiEndpoint.get("pending", "/api/approvals").addSuccess(Schema.Array(ApprovalRequest)))
+  .annotateContext(about("What waits for a human, and the human's answer."))
+  .add(
+    HttpApiEndpoint.get("pending", "/api/approvals")
+      .annotateContext(about("List what waits for approval"))
+      .addSuccess(Schema.Array(ApprovalRequest))
+  )
   .add(
     HttpApiEndpoint.post("answer", "/api/approvals")
+      .annotateContext(
+        about(
+          "Approve or decline a call",
+          "Bound to the exact call by its hash, and counted once. Refused when the request is unknown, expired, answered, or was made for another call."
+        )
+      )
       .setPayload(ApprovalDecision)
       .addSuccess(Schema.Void)
       .addError(ApprovalInvalid, { status: 409 })
       .addError(GroundFailed)
   )
 
-export const ApprovalsApi = HttpApi.make("ai-desk").add(ApprovalsGroup)
+export const ApprovalsApi = base.add(ApprovalsGroup)

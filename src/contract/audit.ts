@@ -1,16 +1,24 @@
 /** Audit: check the tamper-evident log and read it. */
-import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import { Schema } from "effect"
 import { AuditEntry, AuditReport, AuditType } from "../domain/Audit.ts"
-import { GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed } from "./failures.ts"
 
 export const AuditGroup = HttpApiGroup.make("audit")
-  .add(HttpApiEndpoint.post("verify", "/api/audit/verify").addSuccess(AuditReport).addError(GroundFailed))
+  .annotateContext(about("The tamper-evident log."))
+  .add(
+    HttpApiEndpoint.post("verify", "/api/audit/verify")
+      .annotateContext(
+        about("Verify the audit log", "Checks every entry, checkpoint and witness, and lists each sign of damage.")
+      )
+      .addSuccess(AuditReport)
+      .addError(GroundFailed)
+  )
   .add(
     HttpApiEndpoint.get("tail", "/api/audit")
+      .annotateContext(about("Read the latest entries", "Newest last; by type, agent or time."))
       .setUrlParams(
         Schema.Struct({
           type: Schema.optional(AuditType),
@@ -28,8 +36,14 @@ export const AuditGroup = HttpApiGroup.make("audit")
   // One AuditEntry per line. The export itself is recorded first.
   .add(
     HttpApiEndpoint.post("export", "/api/audit/export")
+      .annotateContext(
+        about(
+          "Export the audit log",
+          "One entry per line, oldest first. The export is itself recorded before it begins."
+        )
+      )
       .addSuccess(HttpApiSchema.Text({ contentType: "application/x-ndjson" }))
       .addError(GroundFailed)
   )
 
-export const AuditApi = HttpApi.make("ai-desk").add(AuditGroup)
+export const AuditApi = base.add(AuditGroup)

@@ -1,20 +1,28 @@
 /** Budget: what was spent, what is reserved, and lifting a pause. */
-import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { AgentNotFound } from "../domain/Agent.ts"
 import { AgentBudget } from "../domain/Budget.ts"
-import { GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed } from "./failures.ts"
 
 export const BudgetGroup = HttpApiGroup.make("budget")
-  .add(HttpApiEndpoint.get("show", "/api/budget").addSuccess(Schema.Array(AgentBudget)).addError(GroundFailed))
+  .annotateContext(about("What was spent and what is reserved."))
+  .add(
+    HttpApiEndpoint.get("show", "/api/budget")
+      .annotateContext(
+        about("Show spending and caps", "Per agent and period: spent, reserved, cap, and whether the agent is paused.")
+      )
+      .addSuccess(Schema.Array(AgentBudget))
+      .addError(GroundFailed)
+  )
   .add(
     HttpApiEndpoint.post("resume", "/api/budget/:agent/resume")
+      .annotateContext(about("Lift an agent's pause", "Answers whether the agent was paused at all."))
       .setPath(Schema.Struct({ agent: Schema.String }))
       .addSuccess(Schema.Struct({ resumed: Schema.Boolean }))
       .addError(AgentNotFound, { status: 404 })
       .addError(GroundFailed)
   )
 
-export const BudgetApi = HttpApi.make("ai-desk").add(BudgetGroup)
+export const BudgetApi = base.add(BudgetGroup)

@@ -1,20 +1,24 @@
 /** Credentials: a secret goes in and never comes out; only its fingerprint is shown. */
-import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { CredentialInfo, InvalidCredential } from "../domain/Credential.ts"
 import { ProviderName } from "../domain/Model.ts"
-import { GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed } from "./failures.ts"
 
 const path = Schema.Struct({ provider: ProviderName })
 
 export const CredentialsGroup = HttpApiGroup.make("credentials")
+  .annotateContext(about("Keys of providers: they go in and never come out."))
   .add(
-    HttpApiEndpoint.get("list", "/api/credentials").addSuccess(Schema.Array(CredentialInfo)).addError(GroundFailed)
+    HttpApiEndpoint.get("list", "/api/credentials")
+      .annotateContext(about("List stored keys", "Names, fingerprints and dates; never a secret."))
+      .addSuccess(Schema.Array(CredentialInfo))
+      .addError(GroundFailed)
   )
   .add(
     HttpApiEndpoint.put("set", "/api/credentials/:provider")
+      .annotateContext(about("Store a provider's key", "Sealed at rest. Replaces the one that was there."))
       .setPath(path)
       .setPayload(Schema.Struct({ secret: Schema.Redacted(Schema.String) }))
       .addSuccess(CredentialInfo)
@@ -23,9 +27,10 @@ export const CredentialsGroup = HttpApiGroup.make("credentials")
   )
   .add(
     HttpApiEndpoint.del("remove", "/api/credentials/:provider")
+      .annotateContext(about("Remove a provider's key", "Answers whether there was one."))
       .setPath(path)
       .addSuccess(Schema.Struct({ removed: Schema.Boolean }))
       .addError(GroundFailed)
   )
 
-export const CredentialsApi = HttpApi.make("ai-desk").add(CredentialsGroup)
+export const CredentialsApi = base.add(CredentialsGroup)

@@ -1,9 +1,8 @@
 /** Keys: rotation of the passphrase's wrapping or of the data keys. */
-import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
-import { GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed } from "./failures.ts"
 
 export class KeyRotated extends Schema.Class<KeyRotated>("KeyRotated")({
   what: Schema.Literal("passphrase", "data"),
@@ -14,12 +13,19 @@ export class KeyRotated extends Schema.Class<KeyRotated>("KeyRotated")({
 }) {}
 
 export const KeysGroup = HttpApiGroup.make("keys")
+  .annotateContext(about("The keys under which everything is sealed."))
   .add(
     HttpApiEndpoint.post("rotatePassphrase", "/api/keys/rotate-passphrase")
+      .annotateContext(about("Change the master key", "Wraps the data keys anew; no sealed value changes."))
       .setPayload(Schema.Struct({ newPassphrase: Schema.Redacted(Schema.String) }))
       .addSuccess(KeyRotated)
       .addError(GroundFailed)
   )
-  .add(HttpApiEndpoint.post("rotateData", "/api/keys/rotate-data").addSuccess(KeyRotated).addError(GroundFailed))
+  .add(
+    HttpApiEndpoint.post("rotateData", "/api/keys/rotate-data")
+      .annotateContext(about("Change the data keys", "Seals every value anew; can be cut off and run again."))
+      .addSuccess(KeyRotated)
+      .addError(GroundFailed)
+  )
 
-export const KeysApi = HttpApi.make("ai-desk").add(KeysGroup)
+export const KeysApi = base.add(KeysGroup)

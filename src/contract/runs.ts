@@ -2,7 +2,6 @@
  * Runs: send a message to an agent, watch, stop, go on after a crash. A run is a stream of
  * Server-Sent Events: `run` frames carry a RunEvent, one `failed` frame a RunFailure; the id counts from 1.
  */
-import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
@@ -15,7 +14,7 @@ import { ModelUnavailable, UnknownPrice } from "../domain/Model.ts"
 import { RunEvent } from "../domain/RunEvent.ts"
 import { NothingToResume, SessionCorrupt, SessionNotFound, SessionOfOtherAgent } from "../domain/Session.ts"
 import { ThreatBlocked } from "../domain/Threat.ts"
-import { GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed, InternalFailure } from "./failures.ts"
 
 /** A message of one person: long enough for a pasted file, short enough to scan and to keep. Characters. */
 export const maxMessageLength = 200_000
@@ -27,7 +26,9 @@ export class StartRun extends Schema.Class<StartRun>("StartRun")({
   approver: Schema.optionalWith(Schema.Boolean, { default: () => false }),
   message: Schema.String.pipe(
     Schema.filter((text) => text.trim() !== "" || "expected a message, found an empty one"),
-    Schema.maxLength(maxMessageLength, { message: () => `expected a message of at most ${maxMessageLength} characters` })
+    Schema.maxLength(maxMessageLength, {
+      message: () => `expected a message of at most ${maxMessageLength} characters`
+    })
   )
 }) {}
 
@@ -44,7 +45,8 @@ export const RunFailure = Schema.Union(
   BudgetExceeded,
   AgentPaused,
   AuditUnavailable,
-  GroundFailed
+  GroundFailed,
+  InternalFailure
 )
 export type RunFailure = typeof RunFailure.Type
 
@@ -54,9 +56,26 @@ export const RunFailureJson = Schema.parseJson(RunFailure)
 const EventStream = HttpApiSchema.Text({ contentType: "text/event-stream" })
 
 export const RunsGroup = HttpApiGroup.make("runs")
-  .add(HttpApiEndpoint.post("start", "/api/runs").setPayload(StartRun).addSuccess(EventStream))
+  .annotateContext(about("Messages to agents."))
+  .add(
+    HttpApiEndpoint.post("start", "/api/runs")
+      .annotateContext(
+        about(
+          "Send a message",
+          "Answers with a stream of events that ends with the run. A client that goes away stops the run."
+        )
+      )
+      .setPayload(StartRun)
+      .addSuccess(EventStream)
+  )
   .add(
     HttpApiEndpoint.post("resume", "/api/runs/resume")
+      .annotateContext(
+        about(
+          "Go on with an interrupted turn",
+          "What ran when the gateway stopped is reported as unknown, and not run again."
+        )
+      )
       .setPayload(
         Schema.Struct({
           session: SessionId,
@@ -67,8 +86,9 @@ export const RunsGroup = HttpApiGroup.make("runs")
   )
   .add(
     HttpApiEndpoint.post("stop", "/api/runs/:run/stop")
+      .annotateContext(about("Stop a run", "Answers when the run has ended; false when no such run goes on."))
       .setPath(Schema.Struct({ run: RunId }))
       .addSuccess(Schema.Struct({ stopped: Schema.Boolean }))
   )
 
-export const RunsApi = HttpApi.make("ai-desk").add(RunsGroup)
+export const RunsApi = base.add(RunsGroup)

@@ -1,18 +1,28 @@
 /** Security: the sandbox's self-test, the security audit, key rotation. */
-import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { SandboxProbe, SecurityCheck } from "../domain/Security.ts"
 import { SandboxUnavailable } from "../domain/Tool.ts"
-import { GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed } from "./failures.ts"
 
 export const SecurityGroup = HttpApiGroup.make("security")
+  .annotateContext(about("How well this set-up is secured."))
   .add(
     HttpApiEndpoint.post("sandboxCheck", "/api/security/sandbox")
+      .annotateContext(
+        about("Test the sandbox", "Tries to break out of the profile that tools get, and says what was confined.")
+      )
       .addSuccess(Schema.Struct({ backend: Schema.String, probes: Schema.Array(SandboxProbe) }))
       .addError(SandboxUnavailable, { status: 503 })
   )
-  .add(HttpApiEndpoint.post("audit", "/api/security/audit").addSuccess(Schema.Array(SecurityCheck)).addError(GroundFailed))
+  .add(
+    HttpApiEndpoint.post("audit", "/api/security/audit")
+      .annotateContext(
+        about("Check the whole set-up", "Every check with its severity and a fix; the failed ones first.")
+      )
+      .addSuccess(Schema.Array(SecurityCheck))
+      .addError(GroundFailed)
+  )
 
-export const SecurityApi = HttpApi.make("ai-desk").add(SecurityGroup)
+export const SecurityApi = base.add(SecurityGroup)

@@ -1,15 +1,16 @@
 /** Sessions: list and read. The log of a session is the whole truth of it. */
-import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { AgentId, SessionId } from "../domain/Ids.ts"
 import { SessionCorrupt, SessionLog, SessionNotFound, SessionSummary } from "../domain/Session.ts"
-import { GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed } from "./failures.ts"
 
 export const SessionsGroup = HttpApiGroup.make("sessions")
+  .annotateContext(about("Conversations."))
   .add(
     HttpApiEndpoint.get("list", "/api/sessions")
+      .annotateContext(about("List sessions", "The latest first."))
       .setUrlParams(
         Schema.Struct({
           agent: Schema.optional(AgentId),
@@ -24,6 +25,7 @@ export const SessionsGroup = HttpApiGroup.make("sessions")
   )
   .add(
     HttpApiEndpoint.get("show", "/api/sessions/:id")
+      .annotateContext(about("Read a session", "Its summary and its whole log."))
       .setPath(Schema.Struct({ id: SessionId }))
       .addSuccess(SessionLog)
       .addError(SessionNotFound, { status: 404 })
@@ -33,6 +35,7 @@ export const SessionsGroup = HttpApiGroup.make("sessions")
   // Reading a session out of the gateway is recorded; `show` on the owner's own screen is not.
   .add(
     HttpApiEndpoint.post("export", "/api/sessions/:id/export")
+      .annotateContext(about("Export a session", "As reading it, and recorded in the audit log."))
       .setPath(Schema.Struct({ id: SessionId }))
       .addSuccess(SessionLog)
       .addError(SessionNotFound, { status: 404 })
@@ -40,4 +43,4 @@ export const SessionsGroup = HttpApiGroup.make("sessions")
       .addError(GroundFailed)
   )
 
-export const SessionsApi = HttpApi.make("ai-desk").add(SessionsGroup)
+export const SessionsApi = base.add(SessionsGroup)

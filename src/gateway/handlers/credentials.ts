@@ -10,8 +10,6 @@ export const layer = HttpApiBuilder.group(CredentialsApi, "credentials", (handle
     handlers
       .handle("list", () => ground(credentials.list))
       .handle("set", ({ path, payload }) => ground(credentials.set(path.provider, payload.secret)))
-      .handle("remove", ({ path }) =>
-        ground(Effect.map(credentials.remove(path.provider), (removed) => ({ removed })))
-      )
+      .handle("remove", ({ path }) => ground(Effect.map(credentials.remove(path.provider), (removed) => ({ removed }))))
   )
 )

@@ -30,6 +30,4 @@ export const toGroundFailed = (error: Ground): GroundFailed =>
 export const ground = <A, E extends { readonly _tag: string }, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, Exclude<E, Ground> | GroundFailed, R> =>
-  Effect.mapError(effect, (error) =>
-    isGround(error) ? toGroundFailed(error) : (error as Exclude<E, Ground>)
-  )
+  Effect.mapError(effect, (error) => (isGround(error) ? toGroundFailed(error) : (error as Exclude<E, Ground>)))

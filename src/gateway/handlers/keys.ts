@@ -18,7 +18,9 @@ export const layer = HttpApiBuilder.group(KeysApi, "keys", (handlers) =>
       )
       .handle("rotateData", () =>
         ground(
-          Effect.map(rotation.rotateData, ({ resealed, damaged }) => KeyRotated.make({ what: "data", resealed, damaged }))
+          Effect.map(rotation.rotateData, ({ resealed, damaged }) =>
+            KeyRotated.make({ what: "data", resealed, damaged })
+          )
         )
       )
   )

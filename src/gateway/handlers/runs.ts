@@ -4,8 +4,9 @@
  */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Effect, Schema, Stream } from "effect"
+import { Cause, Effect, Option, Schema, Stream } from "effect"
 import { AgentRuntime, type RunError } from "../../agent/AgentRuntime.ts"
+import { InternalFailure } from "../../contract/failures.ts"
 import { type RunFailure, RunEventJson, RunFailureJson, RunsApi } from "../../contract/runs.ts"
 import { owner } from "../../domain/Ids.ts"
 import type { RunEvent } from "../../domain/RunEvent.ts"
@@ -21,13 +22,21 @@ const toFailure = (error: RunError | NothingToResume): RunFailure => {
   return isGround(error) ? toGroundFailed(error) : error
 }
 
+/** Defects are named to the client as what they are, an internal error; what is inside goes to the log. */
+const failureOf = (cause: Cause.Cause<RunError | NothingToResume>): Effect.Effect<RunFailure> =>
+  Option.match(Cause.failureOption(cause), {
+    onSome: (error) => Effect.succeed(toFailure(error)),
+    onNone: () => Effect.as(Effect.logError("a run broke", cause), new InternalFailure())
+  })
+
 interface Frame {
   readonly event: "run" | "failed"
   readonly data: string
 }
 
 /** JSON has no raw line breaks, so one data line holds a whole frame. */
-const frameText = (frame: Frame, index: number): string => `id: ${index + 1}\nevent: ${frame.event}\ndata: ${frame.data}\n\n`
+const frameText = (frame: Frame, index: number): string =>
+  `id: ${index + 1}\nevent: ${frame.event}\ndata: ${frame.data}\n\n`
 
 const encoder = new TextEncoder()
 
@@ -35,8 +44,12 @@ const respond = (events: Stream.Stream<RunEvent, RunError | NothingToResume>) =>
   HttpServerResponse.stream(
     events.pipe(
       Stream.map((event): Frame => ({ event: "run", data: encodeEvent(event) })),
-      Stream.catchAll((error) =>
-        Stream.succeed<Frame>({ event: "failed", data: encodeFailure(toFailure(error)) })
+      Stream.catchAllCause((cause) =>
+        Stream.unwrap(
+          Effect.map(failureOf(cause), (failure) =>
+            Stream.succeed<Frame>({ event: "failed", data: encodeFailure(failure) })
+          )
+        )
       ),
       Stream.zipWithIndex,
       Stream.map(([frame, index]) => encoder.encode(frameText(frame, index)))

@@ -1,0 +1,48 @@
+/** The handlers as a client meets them: over the web handler of an opened app, by the derived client or by raw requests. */
+import type * as HttpApi from "@effect/platform/HttpApi"
+import * as HttpApiClient from "@effect/platform/HttpApiClient"
+import type * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import { Effect } from "effect"
+import * as App from "../../src/App.ts"
+import type { GroupName } from "../../src/contract/Api.ts"
+import type { Place } from "./path.ts"
+
+const origin = "http://gateway.test"
+
+/** Open until the scope closes. A group that does not start is a broken test. */
+export const open = ({ options }: Place, replaced: Partial<App.Parts> = {}) =>
+  Effect.gen(function* () {
+    const app = yield* App.open(options, { ...App.parts, ...replaced })
+    const handlerOf = (group: GroupName) => Effect.orDie(app.handler(group))
+    return {
+      /** The derived client of one group. */
+      client: <Groups extends HttpApiGroup.HttpApiGroup.Any, E>(
+        api: HttpApi.HttpApi<"ai-desk", Groups, E, never>,
+        group: GroupName
+      ) =>
+        Effect.flatMap(handlerOf(group), (handler) =>
+          HttpApiClient.makeWith(api, {
+            baseUrl: origin,
+            httpClient: HttpClient.make((request, url, signal) =>
+              Effect.gen(function* () {
+                const init: RequestInit = { method: request.method, headers: request.headers, signal }
+                if (request.body._tag === "Uint8Array") init.body = new Uint8Array(request.body.body)
+                const response = yield* Effect.promise(() => handler(new Request(url, init)))
+                return HttpClientResponse.fromWeb(request, response)
+              })
+            )
+          })
+        ),
+      /** What a client without our types would get. */
+      raw: (group: GroupName, method: string, path: string, body?: string) =>
+        Effect.gen(function* () {
+          const handler = yield* handlerOf(group)
+          const init: RequestInit = { method }
+          if (body !== undefined) Object.assign(init, { body, headers: { "content-type": "application/json" } })
+          const response = yield* Effect.promise(() => handler(new Request(`${origin}${path}`, init)))
+          return { status: response.status, text: yield* Effect.promise(() => response.text()) }
+        })
+    }
+  })
