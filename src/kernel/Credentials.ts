@@ -16,7 +16,6 @@ import { Database, DatabaseError } from "./Database.ts"
 import { Secrets } from "./Redaction.ts"
 import { Settings } from "./Settings.ts"
 
-
 export class Credentials extends Context.Tag("ai-desk/kernel/Credentials")<
   Credentials,
   {

@@ -113,7 +113,6 @@ const killed = (folder: string, what: "data" | "master", step: string) =>
 const opensWith = (folder: string, key: Redacted.Redacted<string>) =>
   readAll.pipe(
     Effect.map((values) => (JSON.stringify(values) === JSON.stringify(whole) ? "all" : "some")),
-    Effect.catchTag("WrongMasterKey", () => Effect.succeed("nothing" as const)),
     Effect.provide(servicesAt(folder, key)),
     Effect.scoped,
     Effect.catchTag("WrongMasterKey", () => Effect.succeed("nothing" as const))

@@ -29,10 +29,12 @@ export const newer = (bulk: number): Migrations => ({
 /** Calls `f` before each statement that anything in this process prepares from now on; returns what ends that. */
 export const beforeStatements = (f: (sql: string) => void): (() => void) => {
   const { prepare } = Sqlite.prototype
-  Sqlite.prototype.prepare = function (this: Sqlite.Database, sql: string) {
-    f(sql)
-    return prepare.call(this, sql)
-  }
+  Sqlite.prototype.prepare = new Proxy(prepare, {
+    apply: (target, self, args) => {
+      f(String(args[0]))
+      return Reflect.apply(target, self, args)
+    }
+  })
   return () => {
     Sqlite.prototype.prepare = prepare
   }
