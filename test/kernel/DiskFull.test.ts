@@ -29,6 +29,7 @@ const Result = Schema.parseJson(
       secret: Schema.NullOr(Schema.String)
     }),
     after: Schema.NullOr(Schema.Int),
+    started: Schema.NullOr(Schema.Union(Failure, Schema.Literal("done"))),
     held: Schema.NullOr(
       Schema.Struct({
         findings: Schema.Array(Schema.Unknown),
@@ -70,7 +71,7 @@ describe("a disk without room", () => {
       const folder = yield* temporaryFolder
       const mount = ["--dev-bind", "/", "/", "--size", "3000000", "--tmpfs", folder]
       const node = [process.execPath, script, folder, join(folder, "ballast")]
-      const { after, full, held } = yield* run("bwrap", [...mount, "--", ...node])
+      const { after, full, held, started } = yield* run("bwrap", [...mount, "--", ...node])
       expect(full.acknowledged.length).toBeGreaterThan(20)
       expect(full.audit).toMatchObject({ tag: "AuditUnavailable" })
       expect(full.audit.message).toContain("audit.db: database or disk is full")
@@ -80,6 +81,11 @@ describe("a disk without room", () => {
       expect(full.credential).not.toBe("done")
       expect(full.secret).toBe("secret-that-stays")
       expect(after).toBe(full.newest + 1)
+      expect(started).toMatchObject({
+        tag: "DatabaseError",
+        reason: "full",
+        message: expect.stringContaining("disk is full")
+      })
       const seqs = held?.seqs ?? []
       expect(seqs).toEqual(seqs.map((_, index) => index + 1))
       expect(full.acknowledged.filter((seq) => !seqs.includes(seq))).toEqual([])

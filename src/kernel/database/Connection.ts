@@ -53,9 +53,12 @@ const codeOf = (cause: unknown): string =>
 export const isStorageFailure = (cause: unknown): boolean =>
   cause instanceof DatabaseError || cause instanceof Sqlite.SqliteError || /^E[A-Z]+$/.test(codeOf(cause))
 
+/** What SQLite says when a full disk has no place for the index of the write-ahead log. */
+const noRoomForIndex = "SQLITE_IOERR_SHMSIZE"
+
 const reasonOf = (code: string): DatabaseError["reason"] => {
   if (code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED")) return "busy"
-  if (code === "SQLITE_FULL" || code === "ENOSPC" || code === "EDQUOT") return "full"
+  if (code === "SQLITE_FULL" || code === noRoomForIndex || code === "ENOSPC" || code === "EDQUOT") return "full"
   if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") return "corrupt"
   if (code.startsWith("SQLITE_READONLY") || code === "EACCES" || code === "EPERM" || code === "EROFS") return "readonly"
   if (code.startsWith("SQLITE_IOERR") || code.startsWith("SQLITE_CANTOPEN") || /^E[A-Z]+$/.test(code)) return "io"
@@ -66,7 +69,8 @@ const reasonOf = (code: string): DatabaseError["reason"] => {
 export const toDatabaseError = (file: string, cause: unknown): DatabaseError => {
   if (cause instanceof DatabaseError) return cause
   const code = codeOf(cause)
-  const text = cause instanceof Error ? cause.message : "failed"
+  const said = cause instanceof Error ? cause.message : "failed"
+  const text = code === noRoomForIndex ? "disk is full" : said
   return new DatabaseError({ file, reason: reasonOf(code), detail: code === "" ? text : `${text} (${code})` })
 }
 

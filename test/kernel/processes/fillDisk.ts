@@ -1,7 +1,7 @@
 /**
  * Run as a process of its own, where the disk ends: `node fillDisk.ts FOLDER BALLAST`. Records and
  * stores until the system refuses, says what was acknowledged and how the rest failed; with a BALLAST
- * file (it stands for what a person would delete) it then makes room and goes on. Prints one line of
+ * file (it stands for what a person would delete) it then makes room, goes on, and starts once more on a full disk. Prints one line of
  * JSON after `RESULT `.
  */
 import { closeSync, openSync, readFileSync, rmSync, statfsSync, writeSync } from "node:fs"
@@ -115,13 +115,24 @@ const held = Effect.gen(function* () {
   }
 })
 
+/** A start on a disk that is full already, and the next one with room. */
+const startFull = Effect.gen(function* () {
+  takeRoom(0)
+  const start = Effect.scoped(Layer.build(services))
+  const refused = yield* Effect.either(start)
+  rmSync(ballast)
+  yield* start
+  return Either.isLeft(refused) ? failure(refused.left) : "done"
+})
+
 const result = await Effect.runPromise(
   Effect.gen(function* () {
     const first = yield* Effect.gen(function* () {
       const full = yield* untilFull
       return { full, after: ballast === "" ? null : yield* goOn }
     }).pipe(Effect.provide(services), Effect.scoped)
-    return { ...first, held: ballast === "" ? null : yield* held.pipe(Effect.provide(services), Effect.scoped) }
+    if (ballast === "") return { ...first, held: null, started: null }
+    return { ...first, started: yield* startFull, held: yield* held.pipe(Effect.provide(services), Effect.scoped) }
   })
 )
 writeSync(1, `RESULT ${JSON.stringify(result)}\n`)
