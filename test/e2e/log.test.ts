@@ -114,7 +114,12 @@ describe("replay", () => {
         while (stage.fakes.lab.requests.length < asked + 2) yield* Effect.sleep("5 millis")
         assert.isTrue(yield* (yield* AgentRuntime).stop(Path.of(watched.events, "RunStarted")[0]!.run))
         yield* watched.end
-        yield* E2e.reconcile
+        // What each viewer was told of money is what the ledger has for that run, failed attempts included.
+        const rows = yield* E2e.reconcile
+        for (const [, run, , cost] of told) {
+          const settled = rows.filter((row) => row.run === run).reduce((sum, row) => sum + (row.settled_cost ?? 0), 0)
+          assert.strictEqual(cost, settled)
+        }
       }).pipe(Effect.provide(Path.agentLayer(stage.place, { sessions: spying })))
 
       // Another process's view: nothing but the files is left.
