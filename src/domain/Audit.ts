@@ -46,7 +46,7 @@ export type AuditType = typeof AuditType.Type
 /** Small facts only: ids, counts, codes, fingerprints. Never message text, arguments or secrets. */
 export const AuditData = Schema.Record({
   key: Schema.String,
-  value: Schema.Union(Schema.String, Schema.Number, Schema.Boolean)
+  value: Schema.Union(Schema.String, Schema.Finite, Schema.Boolean)
 })
 export type AuditData = typeof AuditData.Type
 
@@ -62,7 +62,7 @@ export class AuditEvent extends Schema.Class<AuditEvent>("AuditEvent")({
 export class AuditEntry extends Schema.Class<AuditEntry>("AuditEntry")({
   seq: Schema.Int,
   /** Epoch milliseconds by the wall clock; order is by seq, not by time. */
-  at: Schema.Number,
+  at: Schema.Finite,
   event: AuditEvent,
   /** Hex SHA-256. */
   prev: Schema.String,
@@ -92,7 +92,7 @@ export class AuditReport extends Schema.Class<AuditReport>("AuditReport")({
   checkpoints: Schema.Int,
   head: Schema.String,
   findings: Schema.Array(AuditFinding),
-  durationMs: Schema.Number
+  durationMs: Schema.Finite
 }) {}
 
 /** The event could not be made durable, so what it announces must not happen. */

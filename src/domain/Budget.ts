@@ -39,9 +39,9 @@ export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("Budget
   scope: Schema.Literal("daily", "monthly", "run"),
   unit: Schema.Literal("tokens", "usd"),
   /** Tokens, or nano-USD. */
-  cap: Schema.Number,
-  used: Schema.Number,
-  requested: Schema.Number
+  cap: Schema.Finite,
+  used: Schema.Finite,
+  requested: Schema.Finite
 }) {
   override get message(): string {
     const show = (n: number) => (this.unit === "usd" ? formatUsd(n) : `${n} tokens`)

@@ -7,7 +7,7 @@ export class CredentialInfo extends Schema.Class<CredentialInfo>("CredentialInfo
   /** First 8 hex digits of a keyed fingerprint: tells keys apart, tells nothing of them. */
   fingerprint: Schema.String,
   /** Epoch milliseconds; absent for the environment. */
-  updatedAt: Schema.optional(Schema.Number)
+  updatedAt: Schema.optional(Schema.Finite)
 }) {}
 
 export class InvalidCredential extends Schema.TaggedError<InvalidCredential>()("InvalidCredential", {

@@ -125,7 +125,7 @@ export class ModelError extends Schema.TaggedError<ModelError>()("ModelError", {
   failure: ModelFailure,
   detail: Schema.String,
   status: Schema.optional(Schema.Int),
-  retryAfterMs: Schema.optional(Schema.Number),
+  retryAfterMs: Schema.optional(Schema.Finite),
   /** True when the provider had begun to answer: output tokens may be billed and text may have been shown. */
   partial: Schema.Boolean,
   /** True when the request provably never reached the provider (no address, connection refused), so that nothing can be billed. */

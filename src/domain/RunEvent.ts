@@ -17,7 +17,7 @@ export class RunStarted extends Schema.TaggedClass<RunStarted>()("RunStarted", {
 }) {}
 export class MessageScanned extends Schema.TaggedClass<MessageScanned>()("MessageScanned", {
   verdict: Verdict,
-  durationMs: Schema.Number
+  durationMs: Schema.Finite
 }) {}
 export class CacheChecked extends Schema.TaggedClass<CacheChecked>()("CacheChecked", {
   result: Schema.Literal("hit", "miss", "off")
@@ -42,14 +42,14 @@ export class ModelAttemptFailed extends Schema.TaggedClass<ModelAttemptFailed>()
   detail: Schema.String,
   discard: Schema.Boolean,
   next: Schema.Literal("retry", "failover", "stop"),
-  afterMs: Schema.Number
+  afterMs: Schema.Finite
 }) {}
 export class ModelFinished extends Schema.TaggedClass<ModelFinished>()("ModelFinished", {
   model: ModelRef,
   finish: FinishReason,
   usage: Usage,
   cost: NanoUsd,
-  durationMs: Schema.Number
+  durationMs: Schema.Finite
 }) {}
 /** `display` is the raw call with control characters escaped. */
 export class ToolCalled extends Schema.TaggedClass<ToolCalled>()("ToolCalled", {
@@ -78,7 +78,7 @@ export class RunEnded extends Schema.TaggedClass<RunEnded>()("RunEnded", {
   text: Schema.String,
   usage: Usage,
   cost: NanoUsd,
-  durationMs: Schema.Number,
+  durationMs: Schema.Finite,
   toolCalls: Schema.Int
 }) {}
 

@@ -11,8 +11,8 @@ export class SessionSummary extends Schema.Class<SessionSummary>("SessionSummary
   title: Schema.String,
   events: Schema.Int,
   /** Epoch milliseconds. */
-  createdAt: Schema.Number,
-  updatedAt: Schema.Number
+  createdAt: Schema.Finite,
+  updatedAt: Schema.Finite
 }) {}
 
 export class SessionLog extends Schema.Class<SessionLog>("SessionLog")({

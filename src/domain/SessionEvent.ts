@@ -118,6 +118,6 @@ export type SessionEvent = typeof SessionEvent.Type
 /** A stored event: `seq` counts from 0 without gaps; `at` is epoch milliseconds. */
 export class Logged extends Schema.Class<Logged>("Logged")({
   seq: Schema.Int,
-  at: Schema.Number,
+  at: Schema.Finite,
   event: SessionEvent
 }) {}

@@ -24,7 +24,7 @@ export class Finding extends Schema.Class<Finding>("Finding")({
 export class Verdict extends Schema.Class<Verdict>("Verdict")({
   action: Schema.Literal("allow", "block"),
   /** 0 to 1. */
-  score: Schema.Number,
+  score: Schema.Finite,
   findings: Schema.Array(Finding)
 }) {}
 

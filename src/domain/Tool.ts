@@ -8,7 +8,7 @@ export class ToolOutcome extends Schema.Class<ToolOutcome>("ToolOutcome")({
   isError: Schema.Boolean,
   truncated: Schema.Boolean,
   /** Milliseconds. */
-  durationMs: Schema.Number,
+  durationMs: Schema.Finite,
   exitCode: Schema.optional(Schema.Int)
 }) {}
 
@@ -60,8 +60,8 @@ export class ApprovalRequest extends Schema.Class<ApprovalRequest>("ApprovalRequ
   display: Schema.String,
   reason: Schema.String,
   /** Epoch milliseconds. */
-  askedAt: Schema.Number,
-  expiresAt: Schema.Number
+  askedAt: Schema.Finite,
+  expiresAt: Schema.Finite
 }) {}
 
 export const ApprovalDecision = Schema.Struct({
