@@ -136,11 +136,18 @@ describe("the folder", () => {
 
 const fixture = fileURLToPath(new URL("./fixtures/hold-data-dir.ts", import.meta.url))
 
+// Starting is most of what these tests do.
+const env = {
+  ...process.env,
+  NODE_COMPILE_CACHE: fileURLToPath(new URL("../../node_modules/.cache/compiled", import.meta.url))
+}
+
 /** A process that takes the lock; `said` is its first line. */
 const holder = (made: Project) =>
   Effect.acquireRelease(
     Effect.sync(() => {
       const child = spawn(process.execPath, ["--expose-gc", fixture, made.dir, made.home], {
+        env,
         stdio: ["ignore", "pipe", "inherit"]
       })
       const said = new Promise<string>((resolve) => createInterface(child.stdout).once("line", resolve))

@@ -1,8 +1,8 @@
 /**
  * Run as a process of its own, where the disk ends: `node fillDisk.ts FOLDER BALLAST`. Records and
  * stores until the system refuses, says what was acknowledged and how the rest failed; with a BALLAST
- * file (it stands for what a person would delete) it then makes room, goes on, and starts once more on a full disk. Prints one line of
- * JSON after `RESULT `.
+ * file (it stands for what a person would delete) it then makes room, goes on, and starts once more on
+ * a full disk. Prints one line of JSON after `RESULT `.
  */
 import { closeSync, openSync, readFileSync, rmSync, statfsSync, writeSync } from "node:fs"
 import { join } from "node:path"
