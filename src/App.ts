@@ -6,10 +6,11 @@
  */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
-import * as HttpApp from "@effect/platform/HttpApp"
+import type * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
-import { Effect, Layer, Scope } from "effect"
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import { Context, Effect, Layer, type Scope } from "effect"
 import * as Agents from "./agent/Agents.ts"
 import { AgentsApi } from "./contract/agents.ts"
 import type { GroupName } from "./contract/Api.ts"
@@ -18,7 +19,8 @@ import * as agents from "./gateway/handlers/agents.ts"
 import * as Refusals from "./gateway/Refusals.ts"
 import * as Settings from "./kernel/Settings.ts"
 
-export type WebHandler = (request: Request) => Promise<Response>
+/** Answers one request; closed over everything it needs. */
+export type Handler = HttpApp.Default<never, Scope.Scope>
 
 /** A layer whose code is loaded when it is built. Keep the result: layers are shared by identity. */
 const lazily = <A, E, R>(load: () => Promise<Layer.Layer<A, E, R>>): Layer.Layer<A, E, R> =>
@@ -165,7 +167,12 @@ const groupsOf = (options: AppOptions, part: Parts) => {
     cache: routes.cache.pipe(Layer.provide(ResponseCache), Layer.provide(shared)),
     audit: Layer.provide(routes.audit, shared),
     credentials: Layer.provide(routes.credentials, shared),
-    security: routes.security.pipe(Layer.provide(SecurityAudit), Layer.provide(sandbox), Layer.provide(shared)),
+    security: routes.security.pipe(
+      Layer.provide(SecurityAudit),
+      Layer.provide(ToolRegistry),
+      Layer.provide(Layer.merge(sandbox, Egress)),
+      Layer.provide(shared)
+    ),
     keys: routes.keys.pipe(Layer.provide(Rotation), Layer.provide(exclusive))
   }
 }
@@ -175,7 +182,7 @@ export type StartError = Layer.Layer.Error<Groups[keyof Groups]>
 
 export interface App {
   /** The handlers of one group; started on first use, ended with the scope in which the app was opened. */
-  readonly handler: (group: GroupName) => Effect.Effect<WebHandler, StartError>
+  readonly handler: (group: GroupName) => Effect.Effect<Handler, StartError>
 }
 
 /** Nothing is started yet when this returns. */
@@ -184,7 +191,7 @@ export const open = (options: AppOptions, part: Parts = parts): Effect.Effect<Ap
     const scope = yield* Effect.scope
     const memoMap = yield* Layer.makeMemoMap
     const groups: Groups = groupsOf(options, part)
-    const handler = (group: GroupName): Effect.Effect<WebHandler, StartError> =>
+    const handler = (group: GroupName): Effect.Effect<Handler, StartError> =>
       Effect.gen(function* () {
         const api: Layer.Layer<HttpApi.Api, StartError> = groups[group]
         const router = Layer.mergeAll(
@@ -196,7 +203,12 @@ export const open = (options: AppOptions, part: Parts = parts): Effect.Effect<Ap
         const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(api, router), memoMap, scope)
         return yield* Effect.gen(function* () {
           const app = yield* HttpApiBuilder.httpApp
-          return HttpApp.toWebHandlerRuntime(yield* Effect.runtime<HttpRouter.HttpRouter.DefaultServices>())(app)
+          const services = yield* Effect.context<HttpRouter.HttpRouter.DefaultServices>()
+          return Effect.mapInputContext(
+            app,
+            (asked: Context.Context<HttpServerRequest.HttpServerRequest | Scope.Scope>) =>
+              Context.merge(services, asked)
+          )
         }).pipe(Effect.provide(context))
       })
     return { handler }

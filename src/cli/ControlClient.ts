@@ -5,10 +5,15 @@
 import type * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import type * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import { Context, Effect, Layer, Schema, type Scope } from "effect"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import { Context, Deferred, Effect, Layer, Schema, type Scope } from "effect"
+import type { Handler } from "../App.ts"
 import type { GroupName } from "../contract/Api.ts"
 import type { AppOptions } from "../domain/App.ts"
 
@@ -35,18 +40,50 @@ export class ControlClient extends Context.Tag("ai-desk/cli/ControlClient")<
 /** Only there to make addresses absolute; nothing listens on it. */
 const origin = "http://ai-desk.local"
 
-const overHandler = (handler: (request: Request) => Promise<Response>): HttpClient.HttpClient =>
-  HttpClient.make((request, url, signal) =>
-    Effect.gen(function* () {
-      const body = request.body
-      const init: RequestInit = { method: request.method, headers: request.headers, signal }
-      if (body._tag === "Uint8Array") init.body = new Uint8Array(body.body)
-      const response = yield* Effect.tryPromise({
-        try: () => handler(new Request(new URL(url.pathname + url.search, origin), init)),
-        catch: (cause) => new HttpClientError.RequestError({ request, reason: "Transport", cause })
-      })
-      return HttpClientResponse.fromWeb(request, response)
+/**
+ * A question without a body, and its short answer, as much of the web's Request and Response as is
+ * looked at. The real classes bring in the whole of Node's fetch, which takes longer than the answer.
+ */
+const askLightly = (app: Handler, request: HttpClientRequest.HttpClientRequest, url: string) =>
+  Effect.gen(function* () {
+    const asked = { method: request.method, url, headers: request.headers, body: null }
+    const answered = yield* Deferred.make<HttpServerResponse.HttpServerResponse>()
+    yield* HttpApp.toHandled(app, (_, response) =>
+      Deferred.succeed(answered, HttpApp.unsafeEjectStreamScope(response))
+    ).pipe(
+      Effect.provideService(HttpServerRequest.HttpServerRequest, HttpServerRequest.fromWeb(asked as unknown as Request))
+    )
+    const response = yield* Deferred.await(answered)
+    if (response.body._tag !== "Uint8Array")
+      return HttpClientResponse.fromWeb(request, HttpServerResponse.toWeb(response))
+    const bytes = response.body.body
+    const short = {
+      status: response.status,
+      headers: response.headers,
+      body: null,
+      text: () => Promise.resolve(new TextDecoder().decode(bytes)),
+      arrayBuffer: () => Promise.resolve(new Uint8Array(bytes).buffer)
+    }
+    return HttpClientResponse.fromWeb(request, short as unknown as Response)
+  })
+
+const askFully = (app: Handler, request: HttpClientRequest.HttpClientRequest, url: string, signal: AbortSignal) =>
+  Effect.gen(function* () {
+    const { body, headers, method } = request
+    const init: RequestInit = { method, headers, signal }
+    if (body._tag === "Uint8Array") init.body = new Uint8Array(body.body)
+    const response = yield* Effect.tryPromise({
+      try: () => HttpApp.toWebHandler(app)(new Request(url, init)),
+      catch: (cause) => new HttpClientError.RequestError({ request, reason: "Transport", cause })
     })
+    return HttpClientResponse.fromWeb(request, response)
+  })
+
+const overHandler = (app: Handler): HttpClient.HttpClient =>
+  HttpClient.make((request, { pathname, search }, signal) =>
+    request.body._tag === "Empty"
+      ? askLightly(app, request, `${origin}${pathname}${search}`)
+      : askFully(app, request, `${origin}${pathname}${search}`, signal)
   )
 
 /** Starts what is asked for, when it is asked for, in this process. */

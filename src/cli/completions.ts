@@ -7,7 +7,8 @@ export const mended = (script: string): string =>
     ? script
         .replaceAll('cmd="ai-desk"', 'cmd="ai__desk"')
         .replaceAll(/^( +)ai-desk\)$/gm, "$1ai__desk)")
-        .replaceAll(/^( +)(ai__desk(?:,[\w-]+)+),([\w-]+)\)$/gm, (_, indent: string, path: string, word: string) =>
-          `${indent}${path.replaceAll(",", "__")},${word})`
+        .replaceAll(
+          /^( +)(ai__desk(?:,[\w-]+)+),([\w-]+)\)$/gm,
+          (_, indent: string, path: string, word: string) => `${indent}${path.replaceAll(",", "__")},${word})`
         )
     : script

@@ -31,7 +31,9 @@ const helpRow = ["-h, --help", "Show this."] as const
 const optionRow = (key: string, param: Param<unknown>): readonly [string, string] => {
   const name = `--${wordOf(key)}${param.label === "" ? "" : ` ${param.label}`}`
   const choices =
-    typeof param.offer === "object" && param.offer !== null && param.offer.length <= 8 ? ` (${param.offer.join(", ")})` : ""
+    typeof param.offer === "object" && param.offer !== null && param.offer.length <= 8
+      ? ` (${param.offer.join(", ")})`
+      : ""
   return [param.short === null ? `    ${name}` : `-${param.short}, ${name}`, `${param.about}${choices}`]
 }
 

@@ -5,8 +5,10 @@
 import { styleText } from "node:util"
 import * as Command from "@effect/cli/Command"
 import * as ValidationError from "@effect/cli/ValidationError"
-import * as NodeContext from "@effect/platform-node/NodeContext"
-import { Console, Effect } from "effect"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Terminal from "@effect/platform/Terminal"
+import { Console, Effect, Layer, Mailbox } from "effect"
 import manifest from "../../package.json" with { type: "json" }
 import { mended } from "./completions.ts"
 import { Exited, exitCodeOf, report, UsageError } from "./failure.ts"
@@ -66,6 +68,20 @@ const help = (words: ReadonlyArray<string>) =>
       ? ofGroup(`${name} ${first}`, group, strong)
       : ofVerb(`${name} ${first} ${second}`, verb, strong)
   })
+
+/** The library's parser asks for a terminal but never uses it: our questions are asked by `prompts.ts`. */
+const noTerminal = Layer.succeed(
+  Terminal.Terminal,
+  Terminal.Terminal.of({
+    columns: Effect.succeed(80),
+    rows: Effect.succeed(25),
+    isTTY: Effect.succeed(false),
+    readInput: Effect.flatMap(Mailbox.make<Terminal.UserInput>(), (input) => Effect.as(input.end, input)),
+    readLine: new Terminal.QuitException(),
+    display: () => Effect.void
+  })
+)
+const parsing = Layer.mergeAll(NodeFileSystem.layer, Path.layer, noTerminal)
 
 const asksForHelp = (word: string): boolean => word === "--help" || word === "-h"
 
@@ -138,7 +154,7 @@ const dispatch = (words: ReadonlyArray<string>) =>
         (error) => new UsageError({ detail: usageText({ path, verb, words }, error), fix })
       ),
       Effect.withConsole(quiet),
-      Effect.provide(NodeContext.layer)
+      Effect.provide(parsing)
     )
   })
 

@@ -23,7 +23,14 @@ const stage = (files: Readonly<Record<string, string>> = {}) =>
       sections: {
         providers: { lab: { kind: "openai-compatible", baseUrl: fake.baseUrl, apiKeyEnv: "LAB_KEY" } },
         prices: { [model]: { inputPerMillion: 1, outputPerMillion: 2, contextWindow: 100_000 } },
-        router: { backoffBaseMs: 1, backoffMaxMs: 5, maxRetries: 1, cooldownMs: 0, firstTokenTimeoutMs: 600, idleTimeoutMs: 600 }
+        router: {
+          backoffBaseMs: 1,
+          backoffMaxMs: 5,
+          maxRetries: 1,
+          cooldownMs: 0,
+          firstTokenTimeoutMs: 600,
+          idleTimeoutMs: 600
+        }
       }
     })
     return { fake, place, around: { cwd: place.dir, env: place.options.env ?? {} } }
@@ -46,7 +53,13 @@ const raw = (body: string, status = 200, type = "text/event-stream"): Reply => (
   body
 })
 const frame = (value: unknown) => `data: ${typeof value === "string" ? value : JSON.stringify(value)}\n\n`
-const chunk = (choice: object) => ({ id: "x", object: "chat.completion.chunk", created: 1, model: "m", choices: [{ index: 0, ...choice }] })
+const chunk = (choice: object) => ({
+  id: "x",
+  object: "chat.completion.chunk",
+  created: 1,
+  model: "m",
+  choices: [{ index: 0, ...choice }]
+})
 
 /** Each leaves the model without an answer. */
 const bytes: ReadonlyArray<readonly [what: string, reply: Reply]> = [
@@ -62,7 +75,10 @@ const bytes: ReadonlyArray<readonly [what: string, reply: Reply]> = [
   ["an answer that breaks off", { kind: "answer", text: "The answer is long enough to be cut.", cut: "text" }],
   ["an answer that ends without an end", { kind: "answer", text: "The answer.", cut: "text", cutBy: "clean" }],
   ["headers and nothing more", { kind: "answer", text: "x", cut: "start" }],
-  ["half a tool call", { kind: "answer", calls: [{ name: "read_file", arguments: { path: "notes.md" } }], halfCall: true }],
+  [
+    "half a tool call",
+    { kind: "answer", calls: [{ name: "read_file", arguments: { path: "notes.md" } }], halfCall: true }
+  ],
   ["a connection that is reset", { kind: "reset" }],
   ["silence", { kind: "hang" }],
   ["a key that is not accepted", { kind: "failure", reason: "auth", echo: key }],
@@ -124,15 +140,45 @@ const calls: ReadonlyArray<Call> = [
   { what: "an argument of the wrong kind", name: "read_file", arguments: { path: 7 }, says: /path/ },
   { what: "arguments that are a list", name: "read_file", arguments: ["notes.md"], says: /read_file/ },
   { what: "arguments that are null", name: "read_file", arguments: null, says: /read_file/ },
-  { what: "an argument that nobody knows", name: "read_file", arguments: { path: "notes.md", sandbox: false }, says: /sandbox/ },
-  { what: "a path out of the workspace", name: "read_file", arguments: { path: "../ai-desk.json" }, says: /workspace|outside|\.\./ },
-  { what: "an absolute path", name: "write_file", arguments: { path: "/etc/ai-desk-was-here", content: "x" }, says: /\/etc|workspace/ },
+  {
+    what: "an argument that nobody knows",
+    name: "read_file",
+    arguments: { path: "notes.md", sandbox: false },
+    says: /sandbox/
+  },
+  {
+    what: "a path out of the workspace",
+    name: "read_file",
+    arguments: { path: "../ai-desk.json" },
+    says: /workspace|outside|\.\./
+  },
+  {
+    what: "an absolute path",
+    name: "write_file",
+    arguments: { path: "/etc/ai-desk-was-here", content: "x" },
+    says: /\/etc|workspace/
+  },
   { what: "a zero byte in a path", name: "read_file", arguments: { path: "a\u0000b" }, says: /path/ },
   { what: "a file that is not there", name: "read_file", arguments: { path: "nothing.md" }, says: /nothing\.md/ },
-  { what: "a folder instead of a file", name: "read_file", arguments: { path: "." }, says: /folder|directory|regular file/ },
-  { what: "a change to a text that is not in the file", name: "edit_file", arguments: { path: "notes.md", old_text: "absent", new_text: "y" }, says: /notes\.md|edit_file/ },
+  {
+    what: "a folder instead of a file",
+    name: "read_file",
+    arguments: { path: "." },
+    says: /folder|directory|regular file/
+  },
+  {
+    what: "a change to a text that is not in the file",
+    name: "edit_file",
+    arguments: { path: "notes.md", old_text: "absent", new_text: "y" },
+    says: /notes\.md|edit_file/
+  },
   { what: "a command that fails", name: "execute_command", arguments: { command: "exit 7" }, says: /7/ },
-  { what: "an address of this machine", name: "http_fetch", arguments: { url: "http://127.0.0.1:1/" }, says: /127\.0\.0\.1|not allowed|allow/ },
+  {
+    what: "an address of this machine",
+    name: "http_fetch",
+    arguments: { url: "http://127.0.0.1:1/" },
+    says: /127\.0\.0\.1|not allowed|allow/
+  },
   {
     what: "a named pipe",
     name: "read_file",

@@ -39,14 +39,25 @@ const cases: ReadonlyArray<readonly [words: ReadonlyArray<string>, says: RegExp,
   [["credential", "set"], /ai-desk credential set: PROVIDER is missing/],
   [["credential", "set", "anthropic", "sk-on-the-command-line"], /expected no further word/],
   [["credential", "set", "Bad Provider!"], /PROVIDER: expected a provider's name/],
-  [["onboard", "--yes", "--profile", "root"], /--profile: expected one of deny-all, readonly, messaging, full, found "root"/],
+  [
+    ["onboard", "--yes", "--profile", "root"],
+    /--profile: expected one of deny-all, readonly, messaging, full, found "root"/
+  ],
   [["onboard", "--yes", "--daily-usd", "-5"], /--daily-usd: expected an amount in USD from 0 to 10000, found "-5"/],
   [["onboard", "--yes", "--model", "gpt"], /--model: expected provider\/model/],
   [["onboard", "--yes", "--model", "nobody/some-model"], /--model: there is no provider "nobody"/],
   [["onboard", "--yes", "--model", "anthropic/claude-sonnet-4-6"], /no key for anthropic: .*nothing was written/],
-  [["onboard", "--yes", "--model", "google/gemini-2.5-flash"], /the key for google has .*unusual characters/, "a key with spaces"],
+  [
+    ["onboard", "--yes", "--model", "google/gemini-2.5-flash"],
+    /the key for google has .*unusual characters/,
+    "a key with spaces"
+  ],
   [["onboard", "--yes", "--model", "google/gemini-2.5-flash"], /no key for google: more than one line/, "one\ntwo\n"],
-  [["onboard", "--yes", "--model", "google/gemini-2.5-flash"], /no key for google: stdin holds more than/, "x".repeat(20_000)],
+  [
+    ["onboard", "--yes", "--model", "google/gemini-2.5-flash"],
+    /no key for google: stdin holds more than/,
+    "x".repeat(20_000)
+  ],
   [["onboard", "--yes", "--workspace", "."], /--workspace: .* contains .*, which no agent may see/],
   [["onboard"], /there is no terminal to ask questions on/],
   [["sandbox", "run"], /ai-desk sandbox run: COMMAND… is missing/],

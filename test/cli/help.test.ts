@@ -50,7 +50,8 @@ describe("help", () => {
         expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
         expect(stdout).toContain(`Usage\n  ai-desk ${words.join(" ")} [options]`)
         for (const { label } of Object.values(verb.params)) expect(stdout).toContain(label)
-        for (const line of stdout.split("\n").filter((each) => !each.startsWith("  ai-desk"))) expect(line.length).toBeLessThanOrEqual(80)
+        for (const line of stdout.split("\n").filter((each) => !each.startsWith("  ai-desk")))
+          expect(line.length).toBeLessThanOrEqual(80)
         // biome-ignore lint/suspicious/noControlCharactersInRegex: looking for them
         expect(stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/)
       })

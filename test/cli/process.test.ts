@@ -37,7 +37,8 @@ const watch = (command: string, args: ReadonlyArray<string>, cwd: string, env: E
       (running) => Effect.sync(() => running.kill("SIGKILL"))
     )
     let raw = ""
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (raw += chunk.toString("utf8")))
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (chunk: Buffer) => (raw += chunk.toString("utf8")))
     child.on("close", (code) => Deferred.unsafeDone(ended, Effect.succeed(code ?? -1)))
     const text = () => stripVTControlCharacters(raw)
     const says = (pattern: RegExp): Effect.Effect<void> =>
@@ -63,11 +64,18 @@ const quote = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`
 
 /** On a terminal: `script` gives the program one and passes keys and text through. */
 const onTerminal = (words: ReadonlyArray<string>, cwd: string, env: Env) =>
-  watch("script", ["-qec", [process.execPath, main, ...words].map(quote).join(" "), "/dev/null"], cwd, { TERM: "xterm", ...env })
+  watch("script", ["-qec", [process.execPath, main, ...words].map(quote).join(" "), "/dev/null"], cwd, {
+    TERM: "xterm",
+    ...env
+  })
 
-const piped = (words: ReadonlyArray<string>, cwd: string, env: Env) => watch(process.execPath, [main, ...words], cwd, env)
+const piped = (words: ReadonlyArray<string>, cwd: string, env: Env) =>
+  watch(process.execPath, [main, ...words], cwd, env)
 
-const asking = { model: { primary: "rehearsal/rehearsal-1" }, tools: { profile: "full", requireApproval: ["write_file", "execute_command"] } }
+const asking = {
+  model: { primary: "rehearsal/rehearsal-1" },
+  tools: { profile: "full", requireApproval: ["write_file", "execute_command"] }
+}
 
 const down = "\u001b[B"
 
@@ -80,7 +88,11 @@ describe("on a terminal", () => {
     it.scopedLive(`an approval shows the exact call; ${answer}`, () =>
       Effect.gen(function* () {
         const place = yield* Path.place({ defaults: asking })
-        const program = yield* onTerminal(["agent", "test", "run `touch made-by-the-agent`"], place.dir, place.options.env ?? {})
+        const program = yield* onTerminal(
+          ["agent", "test", "run `touch made-by-the-agent`"],
+          place.dir,
+          place.options.env ?? {}
+        )
         yield* program.says(/Let execute_command run\?/)
         expect(program.text()).toMatch(/touch made-by-the-agent/)
         yield* program.type(keys)
@@ -176,7 +188,10 @@ describe("signals and pipes", () => {
     Effect.gen(function* () {
       const dir = yield* folder
       mkdirSync(join(dir, "tmp"))
-      const program = yield* piped(["agent", "test", "List the files, then read notes.md"], dir, { HOME: dir, TMPDIR: join(dir, "tmp") })
+      const program = yield* piped(["agent", "test", "List the files, then read notes.md"], dir, {
+        HOME: dir,
+        TMPDIR: join(dir, "tmp")
+      })
       yield* program.says(/^run +agent trial/m)
       expect(readdirSync(join(dir, "tmp")).some((name) => name.startsWith("ai-desk-trial-"))).toBe(true)
       program.child.kill("SIGINT")
@@ -188,11 +203,15 @@ describe("signals and pipes", () => {
   it.scopedLive("a reader that goes away is no crash", () =>
     Effect.gen(function* () {
       const dir = yield* folder
-      const { status, stderr, stdout } = spawnSync("bash", ["-c", '"$0" "$1" config schema | head -c 1', process.execPath, main], {
-        cwd: dir,
-        encoding: "utf8",
-        env: { PATH: process.env["PATH"], HOME: dir }
-      })
+      const { status, stderr, stdout } = spawnSync(
+        "bash",
+        ["-c", '"$0" "$1" config schema | head -c 1', process.execPath, main],
+        {
+          cwd: dir,
+          encoding: "utf8",
+          env: { PATH: process.env["PATH"], HOME: dir }
+        }
+      )
       expect({ status, stderr, stdout }).toEqual({ status: 0, stderr: "", stdout: "{" })
     })
   )
