@@ -157,6 +157,8 @@ export const make = Effect.gen(function* () {
   /** The answer is shown before it is stored: a hit waits for no disk. */
   const fromCache = Effect.fn("ModelStep.fromCache")(function* (ctx: RunContext, { model, message }: CachedAnswer) {
     yield* ctx.emit(new AnswerDelta({ text: textOf(message) }))
+    // Whoever waits for the answer has it before the writing begins.
+    yield* Effect.yieldNow()
     yield* ctx.defer(new AnsweredFromCache({ run: ctx.run, model, message }))
     yield* audit.note(
       AuditEvent.make({
