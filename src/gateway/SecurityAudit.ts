@@ -7,12 +7,15 @@ import { lstatSync, readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { Context, Effect, Either, Layer } from "effect"
 import type { Agent } from "../domain/Agent.ts"
+import { untainted } from "../domain/Labels.ts"
 import { SecurityCheck } from "../domain/Security.ts"
 import type { Severity } from "../domain/Threat.ts"
 import { Audit } from "../kernel/Audit.ts"
 import { DataDir } from "../kernel/DataDir.ts"
 import { type LoadedSettings, Settings } from "../kernel/Settings.ts"
 import { Sandbox } from "../tools/Sandbox.ts"
+import { approvalReason, denialReason } from "../tools/ToolPolicy.ts"
+import { type Tool, ToolRegistry } from "../tools/ToolRegistry.ts"
 
 export class SecurityAudit extends Context.Tag("ai-desk/gateway/SecurityAudit")<
   SecurityAudit,
@@ -36,16 +39,19 @@ const bad = (detail: string, fix: string): Outcome => ({ ok: false, detail, fix 
 
 const loopback = /^(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1|localhost)$/
 
-/** Tools whose effect cannot be taken back. */
-const highRisk = ["write_file", "edit_file", "execute_command", "http_fetch"]
-
 /** Names the agents to which something applies; good when there are none. */
-const agentsWhere = (agents: ReadonlyArray<Agent>, wrong: (agent: Agent) => boolean, fine: string, say: string, fix: string) => {
+const agentsWhere = (
+  agents: ReadonlyArray<Agent>,
+  wrong: (agent: Agent) => boolean,
+  fine: string,
+  say: string,
+  fix: string
+) => {
   const found = agents.filter(wrong).map((agent) => agent.id)
   return found.length === 0 ? good(fine) : bad(`${say}: ${found.join(", ")}`, fix)
 }
 
-const forSettings = (loaded: LoadedSettings): ReadonlyArray<SecurityCheck> => {
+const forSettings = (loaded: LoadedSettings, tools: ReadonlyArray<Tool>): ReadonlyArray<SecurityCheck> => {
   const { agents, config } = loaded
   const { bind } = config.gateway
   const plain = Object.entries(config.providers).flatMap(([name, provider]) => {
@@ -59,7 +65,10 @@ const forSettings = (loaded: LoadedSettings): ReadonlyArray<SecurityCheck> => {
       "critical",
       loopback.test(bind)
         ? good(`bound to ${bind}`)
-        : bad(`bound to ${bind}, which others can reach`, 'set "gateway": {"bind": "127.0.0.1"} and put a reverse proxy with TLS in front')
+        : bad(
+            `bound to ${bind}, which others can reach`,
+            'set "gateway": {"bind": "127.0.0.1"} and put a reverse proxy with TLS in front'
+          )
     ),
     check(
       "net-provider-tls",
@@ -75,7 +84,14 @@ const forSettings = (loaded: LoadedSettings): ReadonlyArray<SecurityCheck> => {
       "high",
       agentsWhere(
         agents,
-        ({ tools }) => tools.profile === "full" && highRisk.some((t) => !tools.requireApproval.includes(t) && !tools.deny.includes(t)),
+        // By the very rules that decide on a call, in a session that has seen nothing from outside.
+        (agent) =>
+          tools.some(
+            (tool) =>
+              tool.risk === "high" &&
+              denialReason(agent, tool) === undefined &&
+              approvalReason(agent, tool, untainted) === undefined
+          ),
         "every agent that may write, run or fetch asks first",
         "may do so without asking",
         "add the tools to agents.…tools.requireApproval, or to deny"
@@ -87,7 +103,7 @@ const forSettings = (loaded: LoadedSettings): ReadonlyArray<SecurityCheck> => {
       "medium",
       agentsWhere(
         agents,
-        ({ tools }) => tools.allow.includes("*"),
+        ({ tools: { allow } }) => allow.some((pattern) => /^\*+$/.test(pattern)),
         "no bare * in an allow list",
         'a bare "*" in tools.allow',
         "name the tools, or use a prefix such as read*"
@@ -121,7 +137,10 @@ const forSettings = (loaded: LoadedSettings): ReadonlyArray<SecurityCheck> => {
       "No log-in made for another program is used",
       "medium",
       config.claudeOAuth.use
-        ? bad("Claude Code's log-in is used; the provider's terms may not allow that", "use an API key: ai-desk credential set anthropic")
+        ? bad(
+            "Claude Code's log-in is used; the provider's terms may not allow that",
+            "use an API key: ai-desk credential set anthropic"
+          )
         : good("API keys only")
     ),
     check(
@@ -139,7 +158,7 @@ const forSettings = (loaded: LoadedSettings): ReadonlyArray<SecurityCheck> => {
 const forFolder = (path: string): ReadonlyArray<SecurityCheck> => {
   const outcome = Either.try({
     try: () =>
-      ["", ...readdirSync(path)]
+      ["", ...readdirSync(path, { recursive: true, encoding: "utf8" })]
         .map((name) => join(path, name))
         .filter((file) => {
           const stat = lstatSync(file)
@@ -163,21 +182,27 @@ const forFolder = (path: string): ReadonlyArray<SecurityCheck> => {
   ]
 }
 
+/** A workspace that does not exist yet is made when first used, for this user alone. */
+const isMissing = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT"
+
 const forWorkspaces = (agents: ReadonlyArray<Agent>): SecurityCheck => {
-  const open = agents.filter(({ workspace }) =>
-    Either.match(
-      Either.try(() => statSync(workspace)),
-      // A workspace that does not exist yet is made when first used, for this user alone.
-      { onLeft: () => false, onRight: (stat) => (stat.mode & 0o002) !== 0 }
-    )
+  const open = agents.flatMap(({ workspace }) =>
+    Either.match(Either.try({ try: () => statSync(workspace), catch: isMissing }), {
+      onLeft: (missing) => (missing ? [] : [{ workspace, seen: false }]),
+      onRight: (stat) => ((stat.mode & 0o002) === 0 ? [] : [{ workspace, seen: true }])
+    })
   )
+  const [first] = open
   return check(
     "workspace-modes",
     "No workspace is writable by everyone",
     "medium",
-    open.length === 0
+    first === undefined
       ? good("no workspace is writable by others")
-      : bad(open.map((a) => a.workspace).join(", "), `chmod o-w ${open.map((a) => a.workspace).join(" ")}`)
+      : bad(
+          open.map(({ seen, workspace }) => (seen ? workspace : `${workspace} cannot be looked at`)).join(", "),
+          first.seen ? `chmod o-w ${first.workspace}` : `make ${first.workspace} readable for this user`
+        )
   )
 }
 
@@ -198,6 +223,7 @@ const make = Effect.gen(function* () {
   const dir = yield* DataDir
   const sandbox = yield* Sandbox
   const audit = yield* Audit
+  const registry = yield* ToolRegistry
 
   const sandboxCheck = Effect.map(Effect.either(sandbox.check), (result) =>
     check(
@@ -235,7 +261,7 @@ const make = Effect.gen(function* () {
     run: Effect.gen(function* () {
       const loaded = yield* settings.current
       const checks = [
-        ...forSettings(loaded),
+        ...forSettings(loaded, yield* registry.all),
         ...forFolder(dir.path),
         forWorkspaces(loaded.agents),
         forProcess(),

@@ -2,6 +2,7 @@
 import type * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import type * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { Effect } from "effect"
@@ -15,7 +16,12 @@ const origin = "http://gateway.test"
 export const open = ({ options }: Place, replaced: Partial<App.Parts> = {}) =>
   Effect.gen(function* () {
     const app = yield* App.open(options, { ...App.parts, ...replaced })
-    const handlerOf = (group: GroupName) => Effect.orDie(app.handler(group))
+    // In the runtime of whoever asks, so that what is logged on the way reaches the asker's logger.
+    const handlerOf = (group: GroupName) =>
+      Effect.gen(function* () {
+        const handler = yield* Effect.orDie(app.handler(group))
+        return HttpApp.toWebHandlerRuntime(yield* Effect.runtime<never>())(handler)
+      })
     return {
       /** The derived client of one group. */
       client: <Groups extends HttpApiGroup.HttpApiGroup.Any, E>(
