@@ -86,18 +86,27 @@ export const makeWith = (over: Partial<SandboxOptions>): Effect.Effect<Context.T
     const backend = options.platform === "linux" ? yield* makeBubblewrap(options) : noBackend(options.platform)
     const trusted = yield* Ref.make(options.skipSelfTest)
     const once = yield* Effect.makeSemaphore(1)
-    /** Success is kept, failure is not: what the owner mends works without a restart. */
+    const failed = yield* Ref.make<{ readonly tests: number; readonly why?: SandboxUnavailable }>({ tests: 0 })
+    const test = backend.check.pipe(
+      Effect.flatMap(judge),
+      Effect.zipRight(Ref.set(trusted, true)),
+      Effect.tapError((why) => Ref.update(failed, ({ tests }) => ({ tests: tests + 1, why }))),
+      Effect.withSpan("Sandbox.selfTest")
+    )
+    /**
+     * Success is kept, failure is not: what the owner mends works without a restart. Only calls that
+     * came while a failing test ran share its answer, else each of many would make its own in turn.
+     */
     const ready = Effect.unlessEffect(
-      once.withPermits(1)(
-        Effect.unlessEffect(
-          backend.check.pipe(
-            Effect.flatMap(judge),
-            Effect.zipRight(Ref.set(trusted, true)),
-            Effect.withSpan("Sandbox.selfTest")
-          ),
-          Ref.get(trusted)
-        )
-      ),
+      Effect.gen(function* () {
+        const { tests } = yield* Ref.get(failed)
+        const mine = Effect.gen(function* () {
+          if (yield* Ref.get(trusted)) return
+          const now = yield* Ref.get(failed)
+          return yield* now.tests > tests && now.why !== undefined ? now.why : test
+        })
+        yield* once.withPermits(1)(mine)
+      }),
       Ref.get(trusted)
     )
     const run = Effect.fn("Sandbox.run")(function* (permitted: Permitted, command: Command) {

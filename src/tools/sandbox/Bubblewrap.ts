@@ -39,6 +39,13 @@ const fixFor = (detail: string): string => {
   return "see: ai-desk sandbox check"
 }
 
+/**
+ * bubblewrap's word that something to mount went away between our look and its own, as stand-ins do
+ * when another process's call ends. It says so before the command exists, so a second look is safe.
+ */
+const mountVanished = ({ detail }: NotStarted): boolean =>
+  /^(Can't (find source path|get type of source)|Unable to open lock file)/.test(detail) && /No such file/.test(detail)
+
 const asUnavailable = ({ detail }: NotStarted): SandboxUnavailable =>
   new SandboxUnavailable({ reason: `bubblewrap could not start the command (${detail})`, fix: fixFor(detail) })
 
@@ -103,8 +110,11 @@ export const makeBubblewrap = (options: BubblewrapOptions): Effect.Effect<Sandbo
             maxOutputBytes: limits.maxOutputBytes,
             watch: (tree) =>
               without.has("watchdog") ? () => undefined : watchdog.watch({ ...tree, workspace, limits })
-          }).pipe(Effect.mapError(asUnavailable))
+          })
         })
+      ).pipe(
+        Effect.retry({ times: 2, while: (error) => error._tag === "NotStarted" && mountVanished(error) }),
+        Effect.catchTag("NotStarted", asUnavailable)
       )
     const run = (job: Job) => execute(job, false)
     return {

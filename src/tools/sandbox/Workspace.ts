@@ -249,16 +249,18 @@ export const prepare = (
     const hidden = own.map((file) => (fs.existsSync(file) ? fs.realpathSync(file) : path.resolve(file)))
     const workspace = yield* resolveWorkspace(folder, hidden)
     const planned = <A>(work: () => A): Effect.Effect<A, SandboxUnavailable> =>
-      Effect.try({
-        try: work,
-        catch: (error) =>
+      Effect.try({ try: work, catch: (error) => error }).pipe(
+        // Between two looks at a name another process may have taken its stand-in away.
+        Effect.retry({ times: 3, while: (error) => codeOf(error) === "ENOENT" && fs.existsSync(workspace) }),
+        Effect.mapError((error) =>
           error instanceof SandboxUnavailable
             ? error
             : refuse(
                 `the protected names in ${workspace} cannot be guarded (${codeOf(error)})`,
                 "check free space and permissions of the workspace"
               )
-      })
+        )
+      )
     const readOnly = writable
       ? yield* Effect.acquireRelease(
           planned(() => acquire(workspace)),
