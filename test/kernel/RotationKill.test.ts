@@ -1,9 +1,9 @@
 /** What kill -9 leaves of a rotation, at each of its durable steps: every value opens, and the next rotation ends it. */
 import { spawn } from "node:child_process"
-import { cpSync, readdirSync, readFileSync } from "node:fs"
+import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option, Redacted } from "effect"
+import { Effect, Option, Redacted, Schema } from "effect"
 import { Audit } from "../../src/kernel/Audit.ts"
 import { Credentials } from "../../src/kernel/Credentials.ts"
 import { Crypto, kidOf } from "../../src/kernel/Crypto.ts"
@@ -56,6 +56,23 @@ const readAll = Effect.gen(function* () {
 })
 const whole = [...secrets, "answer"]
 
+const StoredKeys = Schema.parseJson(
+  Schema.Struct({
+    keys: Schema.Array(
+      Schema.Struct({ kid: Schema.Int, state: Schema.String, wrapped: Schema.optional(Schema.String) })
+    )
+  })
+)
+const keysIn = (folder: string, name: string) =>
+  existsSync(join(folder, name)) ? Schema.decodeSync(StoredKeys)(readFileSync(join(folder, name), "utf8")).keys : []
+
+/** Numbers of erased keys that the generation before still holds. */
+const leftOver = (folder: string) => {
+  const erased = keysIn(folder, "keyring.json").filter((key) => key.state === "retired")
+  const kept = keysIn(folder, "keyring.previous.json").filter((key) => key.wrapped !== undefined)
+  return kept.map((key) => key.kid).filter((kid) => erased.some((key) => key.kid === kid))
+}
+
 /** Asserts everything that must hold in a folder in which a rotation of data keys was killed. */
 const finishes = (folder: string, at: string) =>
   Effect.gen(function* () {
@@ -63,6 +80,7 @@ const finishes = (folder: string, at: string) =>
     const keyring = yield* Keyring
     const { cache, desk } = yield* Database
     expect([at, yield* readAll]).toEqual([at, whole])
+    expect([at, leftOver(folder)]).toEqual([at, []])
     const report = yield* rotation.rotateData
     expect([at, report.damaged]).toEqual([at, []])
     expect([at, yield* readAll]).toEqual([at, whole])
