@@ -201,15 +201,14 @@ export const open = (options: AppOptions, part: Parts = parts): Effect.Effect<Ap
           HttpServer.layerContext
         )
         const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(api, router), memoMap, scope)
-        return yield* Effect.gen(function* () {
-          const app = yield* HttpApiBuilder.httpApp
-          const services = yield* Effect.context<HttpRouter.HttpRouter.DefaultServices>()
-          return Effect.mapInputContext(
-            app,
-            (asked: Context.Context<HttpServerRequest.HttpServerRequest | Scope.Scope>) =>
+        const closed = Effect.map(
+          Effect.all([HttpApiBuilder.httpApp, Effect.context<HttpRouter.HttpRouter.DefaultServices>()]),
+          ([app, services]): Handler =>
+            Effect.mapInputContext(app, (asked: Context.Context<HttpServerRequest.HttpServerRequest | Scope.Scope>) =>
               Context.merge(services, asked)
-          )
-        }).pipe(Effect.provide(context))
+            )
+        )
+        return yield* Effect.provide(closed, context)
       })
     return { handler }
   })

@@ -2,7 +2,7 @@
  * follow: shows a run to its end and answers its approvals when a person is there. Interrupted
  * (Ctrl-C), it stops the run and still shows how the run ended.
  */
-import { Duration, Effect, Fiber, Option, Ref, Schema, Stream } from "effect"
+import { Deferred, Duration, Effect, Fiber, Option, Ref, Schema, Stream } from "effect"
 import { ApprovalsApi } from "../contract/approvals.ts"
 import { RunEventJson, RunsApi } from "../contract/runs.ts"
 import type { RunId } from "../domain/Ids.ts"
@@ -70,23 +70,22 @@ export const follow = <E, R>(events: Stream.Stream<RunEvent, E, R>) =>
         yield* client.runs.stop({ path: { run } })
       })
     const fiber = yield* Effect.forkScoped(shown)
-    yield* Fiber.join(fiber).pipe(
-      Effect.onInterrupt(() =>
-        Effect.gen(function* () {
-          const run = yield* Ref.get(current)
-          if (Option.isNone(run)) return
-          yield* stop(run.value)
-          yield* Fiber.await(fiber)
-        }).pipe(
-          Effect.scoped,
-          Effect.timeout(patience),
-          Effect.catchAllCause((cause) =>
-            Effect.zipRight(
-              Effect.logDebug("the stop was not confirmed", cause),
-              output.error("the run was cut off; how it ended is not known")
-            )
-          )
-        )
+    // By the time this runs the program is being interrupted, so a timeout of its own would wait too:
+    // both the stop and the clock run beside it, and the first to be done decides.
+    const stopped = Effect.gen(function* () {
+      const run = yield* Ref.get(current)
+      if (Option.isNone(run)) return
+      const inTime = yield* Deferred.make<boolean>()
+      yield* stop(run.value).pipe(
+        Effect.scoped,
+        Effect.zipRight(Fiber.await(fiber)),
+        Effect.as(true),
+        Effect.catchAllCause((cause) => Effect.as(Effect.logDebug("the stop was not confirmed", cause), false)),
+        Effect.flatMap((confirmed) => Deferred.succeed(inTime, confirmed)),
+        Effect.forkDaemon
       )
-    )
+      yield* Effect.forkDaemon(Effect.delay(Deferred.succeed(inTime, false), patience))
+      if (!(yield* Deferred.await(inTime))) yield* output.error("the run was cut off; how it ended is not known")
+    })
+    yield* Effect.onInterrupt(Fiber.join(fiber), () => stopped)
   })

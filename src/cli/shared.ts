@@ -1,5 +1,5 @@
 /** What every verb shares: its common options, where the settings come from, and how it ends. */
-import { Effect, Schema, type Scope } from "effect"
+import { DateTime, Effect, Schema, type Scope } from "effect"
 import type { AppOptions } from "../domain/App.ts"
 import { AgentId } from "../domain/Ids.ts"
 import {
@@ -76,4 +76,5 @@ export const ask = <A, E>(
   )
 
 /** `2026-11-22 13:05:09`, UTC. */
-export const when = (millis: number): string => new Date(millis).toISOString().slice(0, 19).replace("T", " ")
+export const when = (millis: number): string =>
+  DateTime.formatIso(DateTime.unsafeMake(millis)).slice(0, 19).replace("T", " ")
