@@ -2,7 +2,7 @@
  * The users a test of the sandbox runs as: the one that runs the tests and, where that is root, an
  * ordinary one besides, in a driver process. So each test counts on every machine and none is skipped.
  */
-import { type ChildProcess, type StdioOptions, spawn } from "node:child_process"
+import { type ChildProcess, type StdioOptions, spawn, spawnSync } from "node:child_process"
 import * as path from "node:path"
 import * as readline from "node:readline"
 import type { Readable, Writable } from "node:stream"
@@ -35,13 +35,35 @@ export interface Driver {
   readonly stop: () => void
 }
 
-/** `extra` are further descriptors that the driver gets from its parent. */
+/**
+ * Gives the driver a /dev/full of its own: what a test does to the machine's would end the commands
+ * of every other root process that happens to run some. Where root may not mount, it is the machine's.
+ */
+const ownFull =
+  "mount -t tmpfs -o mode=0755 none /mnt && mknod -m 666 /mnt/full c 1 7 && mount --bind /mnt/full /dev/full"
+const apart = (command: ReadonlyArray<string>): readonly [string, ...ReadonlyArray<string>] => {
+  const inside = ["--mount", "--propagation", "private", "/bin/sh", "-c"]
+  const may =
+    process.getuid?.() === 0 && spawnSync("unshare", [...inside, ownFull], { stdio: "ignore", env: tools }).status === 0
+  return may
+    ? ["unshare", ...inside, `${ownFull} && exec "$@"`, "sh", ...command]
+    : [command[0] ?? process.execPath, ...command.slice(1)]
+}
+const tools = { PATH: "/usr/bin:/bin:/usr/sbin:/sbin" }
+
+/** `extra` are further descriptors that the driver gets from its parent; `ownFull` is for tests that change /dev/full. */
 export const startDriver = (
   user: TestUser,
-  options: { readonly env?: Record<string, string>; readonly extra?: StdioOptions & ReadonlyArray<unknown> } = {}
+  options: {
+    readonly env?: Record<string, string>
+    readonly extra?: StdioOptions & ReadonlyArray<unknown>
+    readonly ownFull?: boolean
+  } = {}
 ): Promise<Driver> => {
   const script = path.join(import.meta.dirname, "sandboxDriver.ts")
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", script, String(user.uid)], {
+  const plain = [process.execPath, "--disable-warning=ExperimentalWarning", script, String(user.uid)] as const
+  const [program, ...args] = options.ownFull === true ? apart(plain) : plain
+  const child = spawn(program, args, {
     stdio: ["pipe", "pipe", "inherit", ...((options.extra ?? []) as Array<number>)],
     env: { PATH: "/usr/bin:/bin", ...options.env }
   })

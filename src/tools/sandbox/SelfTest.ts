@@ -74,10 +74,10 @@ const exhausting = ["forks", "hoard"] as const
 const sleepers = 40
 const forks = `exec 2> forks.said; i=0; while [ $i -lt ${sleepers} ]; do sleep 60 & i=$((i+1)); done; : > forks.full-1
 while [ -e forks ]; do sleep 0.1; done`
-/** tail holds what it is given until its reader takes it, and this one does not: each 40 MB, within the limit of one process. */
+/** tail holds what it is given until its reader takes it, and this one does not: each 30 MB, well within the limit. */
 const hoarders = 3
 const hoard = `i=0; while [ $i -lt ${hoarders} ]; do i=$((i+1))
-head -c 40000000 /dev/zero | tail -c 40000000 | { head -c 1 > /dev/null; : > hoard.full-$i; while [ -e hoard ]; do sleep 0.1; done; } &
+head -c 30000000 /dev/zero | tail -c 30000000 | { head -c 1 > /dev/null; : > hoard.full-$i; while [ -e hoard ]; do sleep 0.1; done; } &
 done; wait`
 
 type Run = (job: Job) => Effect.Effect<SandboxResult, SandboxUnavailable>
@@ -199,7 +199,7 @@ export const selfTest = (run: Run): Effect.Effect<ReadonlyArray<SandboxProbe>, S
         probe("processes", `forking without end (${sleepers} where 16 may live)`, processes.confined, processes.detail),
         probe(
           "memory",
-          "many processes taking more memory than the whole may (120 MB where 64 MiB may)",
+          "many processes taking more memory than the whole may (90 MB where 64 MiB may)",
           memory.confined,
           memory.detail
         )

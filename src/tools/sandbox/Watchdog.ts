@@ -179,11 +179,16 @@ const deviceModes = (): Modes =>
     })
   )
 
-/** True when a mode had been changed; it has its old one again then. */
-const restoreDevices = (modes: Modes): boolean => {
-  const changed = [...modes].filter(([device, mode]) => (fs.statSync(device).mode & 0o7777) !== mode)
-  for (const [device, mode] of changed) fs.chmodSync(device, mode)
-  return changed.length > 0
+/** What is wrong with the devices, in words, when something is; a changed mode is the old one again then. */
+const restoreDevices = (modes: Modes): string | undefined => {
+  try {
+    const changed = [...modes].filter(([device, mode]) => (fs.statSync(device).mode & 0o7777) !== mode)
+    for (const [device, mode] of changed) fs.chmodSync(device, mode)
+    if (changed.length === 0) return undefined
+    return `a device of the machine was given other modes (${changed.map(([device]) => device).join(", ")}); it has its own again`
+  } catch (error) {
+    return `the devices of the machine cannot be looked after (${codeOf(error)})`
+  }
 }
 
 export interface Watchdog {
@@ -211,9 +216,9 @@ export const makeWatchdog = (root: boolean): Watchdog => {
   }
   /** Which of the running commands did it is not known, so all of them end. */
   const lookAfterDevices = (): void => {
-    if (!restoreDevices(modes)) return
-    for (const watched of running.keys())
-      watched.blind("a device of the machine was given other modes; it has its own again")
+    const wrong = restoreDevices(modes)
+    if (wrong === undefined) return
+    for (const watched of running.keys()) watched.blind(wrong)
     running.clear()
   }
   const tick = (): void => {
@@ -222,7 +227,11 @@ export const makeWatchdog = (root: boolean): Watchdog => {
   }
   return {
     watch: (watched) => {
-      running.set(watched, used(watched.workspace))
+      try {
+        running.set(watched, used(watched.workspace))
+      } catch (error) {
+        watched.blind(`its workspace cannot be observed (${codeOf(error)})`)
+      }
       timer ??= setInterval(tick, intervalMs)
       return () => {
         lookAfterDevices()
