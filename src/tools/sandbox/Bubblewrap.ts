@@ -41,10 +41,11 @@ const fixFor = (detail: string): string => {
 
 /**
  * bubblewrap's word that something to mount went away between our look and its own, as stand-ins do
- * when another process's call ends. It says so before the command exists, so a second look is safe.
+ * when another process's call ends. It says so before the command exists, so further looks are safe.
  */
 const mountVanished = ({ detail }: NotStarted): boolean =>
-  /^(Can't (find source path|get type of source)|Unable to open lock file)/.test(detail) && /No such file/.test(detail)
+  /^(Can't (find source path|get type of source|bind mount)|Unable to open lock file)/.test(detail) &&
+  /No such file|in mount table/.test(detail)
 
 const asUnavailable = ({ detail }: NotStarted): SandboxUnavailable =>
   new SandboxUnavailable({ reason: `bubblewrap could not start the command (${detail})`, fix: fixFor(detail) })
@@ -113,7 +114,7 @@ export const makeBubblewrap = (options: BubblewrapOptions): Effect.Effect<Sandbo
           })
         })
       ).pipe(
-        Effect.retry({ times: 2, while: (error) => error._tag === "NotStarted" && mountVanished(error) }),
+        Effect.retry({ times: 10, while: (error) => error._tag === "NotStarted" && mountVanished(error) }),
         Effect.catchTag("NotStarted", asUnavailable)
       )
     const run = (job: Job) => execute(job, false)

@@ -156,8 +156,18 @@ const limitArguments = ({ hardLimits }: Host, limits: SandboxLimits): ReadonlyAr
   })
 }
 
-/** $0 is "sandbox", so a missing command reads `sandbox: 1: exec: nosuch: not found`. */
-const announce = ["/bin/sh", "-c", `printf . >&${fd.started}; exec ${fd.started}>&-; exec "$@"`, "sandbox"]
+/**
+ * Another process that takes a stand-in away while we set up takes its mount along. bubblewrap's init
+ * holds the locks by the time this shell has started, so what still stands then stays. The names are
+ * ours and need no quoting beyond this. $0 is "sandbox", so a missing command reads
+ * `sandbox: 1: exec: nosuch: not found`.
+ */
+const announce = (standIns: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const check = standIns
+    .map((file) => `[ -e '${file}' ] || { echo "Can't find source path ${file}: No such file" >&2; exit 1; }; `)
+    .join("")
+  return ["/bin/sh", "-c", `${check}printf . >&${fd.started}; exec ${fd.started}>&-; exec "$@"`, "sandbox"]
+}
 
 export const profile = ({ host, workspace, writable, masks, limits, without }: ProfileInput): Profile => ({
   args: [
@@ -175,7 +185,12 @@ export const profile = ({ host, workspace, writable, masks, limits, without }: P
     ...["--info-fd", String(fd.info)],
     ...(without.has("seccomp") ? [] : ["--seccomp", String(fd.seccomp)])
   ],
-  prefix: [...(without.has("rlimits") ? [] : ["/usr/bin/prlimit", ...limitArguments(host, limits), "--"]), ...announce],
+  prefix: [
+    ...(without.has("rlimits") ? [] : ["/usr/bin/prlimit", ...limitArguments(host, limits), "--"]),
+    ...announce(
+      without.has("masks") ? [] : masks.flatMap((mask) => (mask.kind === "read-only" && mask.lock ? [mask.path] : []))
+    )
+  ],
   files: [
     { fd: fd.passwd, data: new TextEncoder().encode(passwd) },
     { fd: fd.hosts, data: new TextEncoder().encode(hosts) },

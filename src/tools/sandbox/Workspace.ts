@@ -31,8 +31,9 @@ const guarded: ReadonlyArray<{ readonly name: string; readonly kind: Kind; reado
 const mark = 987_654_321
 /** The same, once a process other than its maker relies on it too. */
 const sharedMark = mark + 1
-/** Inodes of stand-ins that this process made. */
-const made = new Set<number>()
+/** Stand-ins that this process made. The number alone is given to another process's once ours is gone. */
+const made = new Set<string>()
+const identity = ({ ino, ctimeMs }: fs.Stats): string => `${ino} ${ctimeMs}`
 
 interface Shared {
   calls: number
@@ -105,12 +106,10 @@ const makeStandIn = (file: string, kind: Kind): boolean => {
     const flags = kind === "folder" ? fs.constants.O_DIRECTORY : createExclusively
     const descriptor = fs.openSync(file, flags | fs.constants.O_NOFOLLOW, 0o444)
     fs.futimesSync(descriptor, mark, mark)
-    made.add(fs.fstatSync(descriptor).ino)
+    made.add(identity(fs.fstatSync(descriptor)))
     fs.closeSync(descriptor)
     return true
   } catch (error) {
-    // Another process's call was faster.
-    if (codeOf(error) === "EEXIST") return true
     if (["EACCES", "EPERM", "EROFS"].includes(codeOf(error))) return false
     throw error
   }
@@ -138,17 +137,16 @@ const share = (file: string): void => {
 
 /** The kernel's list of locks costs some 10 ms, so it is read only where another process may be concerned. */
 const removeStandIns = (workspace: string): void => {
-  let locked: ReadonlySet<number> | undefined
   for (const { name, kind } of guarded) {
     const file = path.join(workspace, name)
     const stats = lstat(file)
     if (stats === undefined || !isStandIn(file, stats, kind)) continue
-    const ours = made.has(stats.ino) && Math.floor(stats.mtimeMs / 1000) === mark
-    if (!ours) locked ??= lockedInodes()
-    if (locked?.has(stats.ino) === true && !ours) continue
+    const ours = made.has(identity(stats)) && Math.floor(stats.mtimeMs / 1000) === mark
+    // Read anew for each: a lock may have come since the last.
+    if (!ours && lockedInodes().has(stats.ino)) continue
     if (kind === "folder") fs.rmdirSync(file)
     else fs.unlinkSync(file)
-    made.delete(stats.ino)
+    made.delete(identity(stats))
   }
 }
 
@@ -167,7 +165,7 @@ const maskWritable = (workspace: string, shared: Shared): ReadonlyArray<Mask> =>
     if (stats?.isSymbolicLink()) throw linkRefused(file)
     const standIn = stats === undefined ? makeStandIn(file, kind) : isStandIn(file, stats, kind)
     // Its maker, should it live, must not take it away under us.
-    if (stats !== undefined && standIn && !made.has(stats.ino)) share(file)
+    if (stats !== undefined && standIn && !made.has(identity(stats))) share(file)
     if ((stats === undefined && !standIn) || (hide && !standIn)) continue
     masks.push({ kind: "read-only", source: file, path: path.join(mountPoint, name), lock: standIn })
   }
@@ -250,8 +248,11 @@ export const prepare = (
     const workspace = yield* resolveWorkspace(folder, hidden)
     const planned = <A>(work: () => A): Effect.Effect<A, SandboxUnavailable> =>
       Effect.try({ try: work, catch: (error) => error }).pipe(
-        // Between two looks at a name another process may have taken its stand-in away.
-        Effect.retry({ times: 3, while: (error) => codeOf(error) === "ENOENT" && fs.existsSync(workspace) }),
+        // Between two looks at a name another process may have made its stand-in, or taken it away.
+        Effect.retry({
+          times: 10,
+          while: (error) => ["ENOENT", "EEXIST"].includes(codeOf(error)) && fs.existsSync(workspace)
+        }),
         Effect.mapError((error) =>
           error instanceof SandboxUnavailable
             ? error
