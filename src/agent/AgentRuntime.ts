@@ -81,28 +81,28 @@ const make = Effect.gen(function* () {
 
   const auditRun = (ctx: RunContext.RunContext, type: "message.accepted" | "run.ended", data: AuditEvent["data"]) =>
     audit.note(
-      AuditEvent.make({
+      new AuditEvent({
         type,
         agent: ctx.agent.id,
         principal: ctx.principal,
         session: ctx.session,
         run: ctx.run,
         data
-      })
+      }, true)
     )
 
   const publish = ({ agent, session, run }: RunContext.RunContext, state: RunChanged["state"]) =>
-    events.publish(new RunChanged({ agent: agent.id, session, run, state }))
+    events.publish(new RunChanged({ agent: agent.id, session, run, state }, true))
 
   /** The one way in which a run ends: in the log, in the audit log. */
   const end = (ctx: RunContext.RunContext, startedAt: number, how: TurnEnd, text: string) =>
     Effect.gen(function* () {
-      yield* ctx.record(new TurnEnded({ run: ctx.run, end: how, report: how === "answered" ? "" : text }))
+      yield* ctx.record(new TurnEnded({ run: ctx.run, end: how, report: how === "answered" ? "" : text }, true))
       const { run } = yield* ctx.view
       const durationMs = (yield* Clock.currentTimeMillis) - startedAt
       const { usage, cost, toolCalls } = run ?? { usage: noUsage, cost: NanoUsd.make(0), toolCalls: 0 }
       yield* auditRun(ctx, "run.ended", { end: how, toolCalls, tokens: usage.totalTokens, nanoUsd: cost })
-      return new RunEnded({ end: how, text, usage, cost, durationMs, toolCalls })
+      return new RunEnded({ end: how, text, usage, cost, durationMs, toolCalls }, true)
     })
 
   /** Follows Turn until it says that the turn is over, and how; nothing when there is none. */
@@ -169,7 +169,7 @@ const make = Effect.gen(function* () {
       const verdict = yield* scanner.scan(request.message).pipe(
         Effect.tapErrorTag("ThreatBlocked", (blocked) =>
           audit.append(
-            AuditEvent.make({
+            new AuditEvent({
               type: "threat.blocked",
               agent: agent.id,
               principal: request.principal,
@@ -178,12 +178,12 @@ const make = Effect.gen(function* () {
                 score: blocked.verdict.score,
                 rules: blocked.verdict.findings.map((f) => f.rule).join(" ")
               }
-            })
+            }, true)
           )
         )
       )
       const durationMs = Number((yield* Clock.currentTimeNanos) - before) / 1e6
-      return new MessageScanned({ verdict, durationMs })
+      return new MessageScanned({ verdict, durationMs }, true)
     })
 
   /** A foreign session is not found rather than forbidden: ids tell a stranger nothing. */
@@ -213,7 +213,7 @@ const make = Effect.gen(function* () {
       const crashed = { ...ctx, run: open.run }
       const intended = (yield* ctx.view).calls.filter((state) => state.stage === "intended")
       yield* toolStep.closeUnknown(crashed, intended)
-      yield* crashed.record(new TurnEnded({ run: open.run, end: "interrupted", report: interruptedReport }))
+      yield* crashed.record(new TurnEnded({ run: open.run, end: "interrupted", report: interruptedReport }, true))
       yield* auditRun(crashed, "run.ended", { end: "interrupted" })
     })
 
@@ -223,7 +223,7 @@ const make = Effect.gen(function* () {
     Effect.gen(function* () {
       const agent = yield* chooseAgent(request)
       const session = request.session ?? (yield* newId("sess"))
-      yield* emit(new RunStarted({ run, session, agent: agent.id }))
+      yield* emit(new RunStarted({ run, session, agent: agent.id }, true))
       yield* emit(yield* scanMessage(request, agent, run))
       yield* sessions.withLock(session)(
         Effect.gen(function* () {
@@ -233,7 +233,7 @@ const make = Effect.gen(function* () {
           if (before !== null && before.ended === null) yield* closeInterrupted(ctx, before)
           const { message, principal } = request
           // Durable in one commit with the first thing that is done with it: the reservation, or the end.
-          const accept = ctx.defer(new MessageAccepted({ run, agent: agent.id, principal, message: userText(message) }))
+          const accept = ctx.defer(new MessageAccepted({ run, agent: agent.id, principal, message: userText(message) }, true))
           const note = auditRun(ctx, "message.accepted", { characters: message.length })
           yield* follow(ctx, Effect.zipRight(accept, note))
         })
@@ -249,7 +249,7 @@ const make = Effect.gen(function* () {
         if (open === null || open.ended !== null) return yield* new NothingToResume({ session })
         onRun(open.run)
         const agent = yield* agents.get(summary.agent)
-        yield* emit(new RunStarted({ run: open.run, session, agent: agent.id }))
+        yield* emit(new RunStarted({ run: open.run, session, agent: agent.id }, true))
         const view = yield* Ref.make(loaded)
         yield* follow(RunContext.make({ agent, session, run: open.run, principal, view, store, emit }), Effect.void)
       })
@@ -263,7 +263,7 @@ const make = Effect.gen(function* () {
     cost: NanoUsd.make(0),
     durationMs: 0,
     toolCalls: 0
-  })
+  }, true)
 
   /**
    * A run lives in a fiber of its own, so that `stop` can end it while the stream goes on to tell

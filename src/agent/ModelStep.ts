@@ -51,9 +51,9 @@ export const make = Effect.gen(function* () {
   const houseRules = yield* rules
 
   const journal = ({ run, record }: RunContext): ModelJournal<DatabaseError> => ({
-    asked: (lease, attempt) => record(new ModelAsked({ run, model: lease.model, lease: lease.id, attempt })),
+    asked: (lease, attempt) => record(new ModelAsked({ run, model: lease.model, lease: lease.id, attempt }, true)),
     answered: (lease, { model, message, finish, usage, cost }) =>
-      record(new ModelAnswered({ run, model, lease: lease.id, message, finish, usage, cost })),
+      record(new ModelAnswered({ run, model, lease: lease.id, message, finish, usage, cost }, true)),
     failed: (lease, { model, failure, detail }, cost) =>
       record(new ModelFailed({ run, model, lease: lease.id, failure, detail, cost }))
   })
@@ -61,11 +61,11 @@ export const make = Effect.gen(function* () {
   const show = ({ emit }: RunContext, event: RouterEvent): Effect.Effect<void> => {
     switch (event._tag) {
       case "Reserved":
-        return emit(new BudgetReserved({ tokens: event.lease.tokens, cost: event.lease.cost }))
+        return emit(new BudgetReserved({ tokens: event.lease.tokens, cost: event.lease.cost }, true))
       case "AttemptStarted":
-        return emit(new ModelStarted({ model: event.model, attempt: event.attempt }))
+        return emit(new ModelStarted({ model: event.model, attempt: event.attempt }, true))
       case "TextDelta":
-        return emit(new AnswerDelta({ text: event.text }))
+        return emit(new AnswerDelta({ text: event.text }, true))
       case "ToolCallStarted":
         return Effect.void
       case "AttemptFailed": {
@@ -75,7 +75,7 @@ export const make = Effect.gen(function* () {
       }
       case "Answered": {
         const { model, finish, usage, cost } = event.answer
-        return emit(new ModelFinished({ model, finish, usage, cost, durationMs: event.durationMs }))
+        return emit(new ModelFinished({ model, finish, usage, cost, durationMs: event.durationMs }, true))
       }
     }
   }
@@ -156,19 +156,19 @@ export const make = Effect.gen(function* () {
 
   /** The answer is shown before it is stored: a hit waits for no disk. */
   const fromCache = Effect.fn("ModelStep.fromCache")(function* (ctx: RunContext, { model, message }: CachedAnswer) {
-    yield* ctx.emit(new AnswerDelta({ text: textOf(message) }))
+    yield* ctx.emit(new AnswerDelta({ text: textOf(message) }, true))
     // Whoever waits for the answer has it before the writing begins.
     yield* Effect.yieldNow()
-    yield* ctx.defer(new AnsweredFromCache({ run: ctx.run, model, message }))
+    yield* ctx.defer(new AnsweredFromCache({ run: ctx.run, model, message }, true))
     yield* audit.note(
-      AuditEvent.make({
+      new AuditEvent({
         type: "cache.hit",
         agent: ctx.agent.id,
         principal: ctx.principal,
         session: ctx.session,
         run: ctx.run,
         data: { model }
-      })
+      }, true)
     )
   })
 
@@ -188,7 +188,7 @@ export const make = Effect.gen(function* () {
   /** As the cache found it. Whoever waits for this answer is let go whatever happens, also a stop right after the look. */
   const answerFound = (ctx: RunContext, request: Scanned<ModelRequest>, found: Lookup) =>
     Effect.gen(function* () {
-      yield* ctx.emit(new CacheChecked({ result: found._tag === "ask" ? "miss" : found._tag }))
+      yield* ctx.emit(new CacheChecked({ result: found._tag === "ask" ? "miss" : found._tag }, true))
       switch (found._tag) {
         case "hit":
           return yield* fromCache(ctx, found.answer)

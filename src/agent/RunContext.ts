@@ -3,6 +3,9 @@
  * durable before the in-memory view moves, so the view never knows more than a restart would, and
  * both have them in the same order, whoever records at the same time. The exception is `defer`, for
  * events that nothing acts upon before the next `record` makes them durable; one that fails keeps them.
+ *
+ * Along the path, events are built of typed parts that were decoded at a door; their constructors are
+ * told so (`true`), because validating a nested one again takes up to 0.2 ms.
  */
 import { Effect, Ref } from "effect"
 import type { Agent } from "../domain/Agent.ts"

@@ -46,14 +46,14 @@ export const make = Effect.gen(function* () {
             ctx.record(new ApprovalGiven({ run, call: call.id, approval: request.id, approved })),
           intended: (permitted, tool) =>
             Effect.zipRight(
-              ctx.record(new ToolIntended({ run, call: call.id, tool: call.name, callHash: permitted.callHash })),
+              ctx.record(new ToolIntended({ run, call: call.id, tool: call.name, callHash: permitted.callHash }, true)),
               ctx.emit(
                 new ToolStarted({
                   call: call.id,
                   tool: call.name,
                   permittedBy: permitted.by,
                   confinement: tool.confinement
-                })
+                }, true)
               )
             )
         }
@@ -61,19 +61,19 @@ export const make = Effect.gen(function* () {
       const scanned = yield* scanner.scanUntrusted(executed.outcome.content, `${call.name}:${call.id}`)
       if (scanned.verdict.findings.length > 0) {
         yield* audit.note(
-          AuditEvent.make({
+          new AuditEvent({
             type: "threat.flagged",
             agent: ctx.agent.id,
             session: ctx.session,
             run,
             data: { origin: call.name, rules: scanned.verdict.findings.map((f) => f.rule).join(" ") }
-          })
+          }, true)
         )
       }
-      const outcome = ToolOutcome.make({ ...executed.outcome, content: scanned.text })
+      const outcome = new ToolOutcome({ ...executed.outcome, content: scanned.text }, true)
       const finished = { call: call.id, tool: call.name, how: executed.how, outcome }
-      yield* ctx.record(new ToolFinished({ run, ...finished, taint: executed.taint }))
-      yield* ctx.emit(new ToolEnded({ ...finished, tool: shownName(call) }))
+      yield* ctx.record(new ToolFinished({ run, ...finished, taint: executed.taint }, true))
+      yield* ctx.emit(new ToolEnded({ ...finished, tool: shownName(call) }, true))
     })
 
   const onlyReads = (call: ToolCallPart) =>
@@ -96,22 +96,22 @@ export const make = Effect.gen(function* () {
     ) {
       for (const { call, callHash } of calls) {
         yield* audit.append(
-          AuditEvent.make({
+          new AuditEvent({
             type: "tool.unknown",
             agent: ctx.agent.id,
             session: ctx.session,
             run: ctx.run,
             data: { tool: call.name, call: callHash ?? "" }
-          })
+          }, true)
         )
-        const outcome = ToolOutcome.make({
+        const outcome = new ToolOutcome({
           content: Turn.outcomeUnknown,
           isError: true,
           truncated: false,
           durationMs: 0
-        })
+        }, true)
         const finished = { call: call.id, tool: call.name, how: "unknown" as const, outcome }
-        yield* ctx.record(new ToolFinished({ run: ctx.run, ...finished, taint: untainted }))
+        yield* ctx.record(new ToolFinished({ run: ctx.run, ...finished, taint: untainted }, true))
         yield* ctx.emit(new ToolEnded(finished))
       }
     })

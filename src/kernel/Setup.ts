@@ -87,6 +87,14 @@ export const write = (choices: SetupChoices): Effect.Effect<SetupDone, AlreadySe
     return { config: choices.config, workspace, keyFile: key?.file ?? null }
   })
 
-/** Outside the config's folder, so that a copy of that folder alone opens nothing. */
-export const keyFileFor = (home: string, config: string): string =>
-  join(home, ".config", "ai-desk", `${basename(dirname(config)) || "root"}.key`)
+/**
+ * Outside the config's folder, so that a copy of that folder alone opens nothing. A name that is not
+ * taken: the key of another set-up, or of one that was cut off, is left as it is.
+ */
+export const keyFileFor = (home: string, config: string): string => {
+  const name = basename(dirname(config)) || "root"
+  const file = (n: number) => join(home, ".config", "ai-desk", `${name}${n === 1 ? "" : `-${n}`}.key`)
+  let n = 1
+  while (existsSync(file(n))) n += 1
+  return file(n)
+}

@@ -63,7 +63,7 @@ const event = (type: AuditType, context: CallContext, tool: string, data: AuditE
     session: context.session,
     run: context.run,
     data: { tool, ...data }
-  })
+  }, true)
 
 const said = (content: string): ToolOutcome =>
   new ToolOutcome({ content, isError: true, truncated: false, durationMs: 0 })

@@ -1,6 +1,6 @@
 /** Set-ups of a first run: nothing is overwritten, and one that was cut off can be run again. */
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { AgentId } from "../../src/domain/Ids.ts"
@@ -139,4 +139,14 @@ describe("a set-up", () => {
     assert.isTrue(file.startsWith("/home/me/.config/ai-desk/"))
     assert.notStrictEqual(file, Setup.keyFileFor("/home/me", "/srv/other/ai-desk.json"))
   })
+
+  it.scoped("never names a key file that is there already", () =>
+    Effect.gen(function* () {
+      const home = yield* tempDir
+      const first = Setup.keyFileFor(home, "/srv/desk/ai-desk.json")
+      mkdirSync(dirname(first), { recursive: true })
+      writeFileSync(first, "another key\n")
+      assert.notStrictEqual(Setup.keyFileFor(home, "/srv/desk/ai-desk.json"), first)
+    })
+  )
 })

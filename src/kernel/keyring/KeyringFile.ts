@@ -30,7 +30,7 @@ export class MasterKeyMissing extends Schema.TaggedError<MasterKeyMissing>()("Ma
     return `no master key is given for the data in ${this.dataDir}`
   }
   get fix(): string {
-    return "set AI_DESK_MASTER_KEY in the environment or in the .env beside ai-desk.json; ai-desk onboard makes one"
+    return "set AI_DESK_MASTER_KEY_FILE (a file of mode 0600) or AI_DESK_MASTER_KEY, in the environment or in the .env beside ai-desk.json"
   }
 }
 

@@ -51,6 +51,9 @@ export interface Refusal {
   readonly fix: string
 }
 
+/** What the machine itself runs on; a tool that may write there could take it over. */
+const system = ["/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr"]
+
 const refuse = (found: string): Refusal => ({ found, fix })
 
 /** Null when the folder may be a workspace. `path` is absolute. */
@@ -63,6 +66,7 @@ export const refusal = (path: string, around: Surroundings): Refusal | null => {
     const meets = (target: string, test: (folder: string, target: string) => boolean): boolean =>
       test(folder, target) || test(folder, realPath(target) ?? target)
     if (dirname(folder) === folder) return refuse(`the root of the file system${via}`)
+    if (system.some((root) => contains(root, folder))) return refuse(`a folder of the operating system${via}`)
     if (meets(around.home, contains)) return refuse(`the home folder or one that contains it${via}`)
     if (meets(around.dataDir, contains)) return refuse(`a folder that contains the data folder${via}`)
     if (meets(around.dataDir, (f, data) => contains(data, f))) return refuse(`a folder inside the data folder${via}`)

@@ -57,7 +57,7 @@ export const auditEvent = (call: ModelCall<unknown>, type: AuditEvent["type"], d
     run: call.run,
     ...(call.session === undefined ? {} : { session: call.session }),
     data
-  })
+  }, true)
 
 const failedEvent = (
   call: ModelCall<unknown>,
@@ -245,7 +245,7 @@ export const attempt = <E>(
         finish: completed.finish,
         usage: Option.getOrElse(usage, () => wholeOf(lease, call.request.value)),
         cost: used.cost
-      })
+      }, true)
       yield* together(budget.settle(lease, used), call.journal.answered(lease, answer))
       const durationMs = Math.max(0, (yield* Clock.currentTimeMillis) - startedAt)
       yield* audit.note(
