@@ -42,7 +42,10 @@ module.exports = {
       name: "cli-speaks-through-the-contract",
       severity: "error",
       from: { path: "^src/cli/" },
-      to: { path: "^src/", pathNot: "^src/(cli|contract|domain)/|^src/kernel/(Settings|DataDir|Setup|Redaction)\\.ts$|^src/App\\.ts$" }
+      to: {
+        path: "^src/",
+        pathNot: "^src/(cli|contract|domain)/|^src/kernel/(Settings|DataDir|Setup|Redaction)\\.ts$|^src/App\\.ts$"
+      }
     },
     {
       name: "cli-loads-App-lazily",

@@ -168,7 +168,9 @@ describe("what each guard stops", () => {
 
   it.live("the policy: a tool that is not allowed does not run, and the model is told", () =>
     Effect.gen(function* () {
-      const place = yield* Path.place({ defaults: { tools: { profile: "full", deny: ["write_file"], requireApproval: [] } } })
+      const place = yield* Path.place({
+        defaults: { tools: { profile: "full", deny: ["write_file"], requireApproval: [] } }
+      })
       yield* Effect.gen(function* () {
         yield* Path.run("Write hello to out.txt")
         assert.isFalse(existsSync(join(place.workspace, "out.txt")))

@@ -81,14 +81,17 @@ const make = Effect.gen(function* () {
 
   const auditRun = (ctx: RunContext.RunContext, type: "message.accepted" | "run.ended", data: AuditEvent["data"]) =>
     audit.note(
-      new AuditEvent({
-        type,
-        agent: ctx.agent.id,
-        principal: ctx.principal,
-        session: ctx.session,
-        run: ctx.run,
-        data
-      }, true)
+      new AuditEvent(
+        {
+          type,
+          agent: ctx.agent.id,
+          principal: ctx.principal,
+          session: ctx.session,
+          run: ctx.run,
+          data
+        },
+        true
+      )
     )
 
   const publish = ({ agent, session, run }: RunContext.RunContext, state: RunChanged["state"]) =>
@@ -169,16 +172,19 @@ const make = Effect.gen(function* () {
       const verdict = yield* scanner.scan(request.message).pipe(
         Effect.tapErrorTag("ThreatBlocked", (blocked) =>
           audit.append(
-            new AuditEvent({
-              type: "threat.blocked",
-              agent: agent.id,
-              principal: request.principal,
-              run,
-              data: {
-                score: blocked.verdict.score,
-                rules: blocked.verdict.findings.map((f) => f.rule).join(" ")
-              }
-            }, true)
+            new AuditEvent(
+              {
+                type: "threat.blocked",
+                agent: agent.id,
+                principal: request.principal,
+                run,
+                data: {
+                  score: blocked.verdict.score,
+                  rules: blocked.verdict.findings.map((f) => f.rule).join(" ")
+                }
+              },
+              true
+            )
           )
         )
       )
@@ -233,7 +239,9 @@ const make = Effect.gen(function* () {
           if (before !== null && before.ended === null) yield* closeInterrupted(ctx, before)
           const { message, principal } = request
           // Durable in one commit with the first thing that is done with it: the reservation, or the end.
-          const accept = ctx.defer(new MessageAccepted({ run, agent: agent.id, principal, message: userText(message) }, true))
+          const accept = ctx.defer(
+            new MessageAccepted({ run, agent: agent.id, principal, message: userText(message) }, true)
+          )
           const note = auditRun(ctx, "message.accepted", { characters: message.length })
           yield* follow(ctx, Effect.zipRight(accept, note))
         })
@@ -256,14 +264,17 @@ const make = Effect.gen(function* () {
     )
 
   /** Nothing was accepted, so nothing is in the log; whoever watches is told all the same. */
-  const neverBegan = new RunEnded({
-    end: "stopped",
-    text: "Stopped before it began; the message was not taken.",
-    usage: noUsage,
-    cost: NanoUsd.make(0),
-    durationMs: 0,
-    toolCalls: 0
-  }, true)
+  const neverBegan = new RunEnded(
+    {
+      end: "stopped",
+      text: "Stopped before it began; the message was not taken.",
+      usage: noUsage,
+      cost: NanoUsd.make(0),
+      durationMs: 0,
+      toolCalls: 0
+    },
+    true
+  )
 
   /**
    * A run lives in a fiber of its own, so that `stop` can end it while the stream goes on to tell

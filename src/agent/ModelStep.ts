@@ -161,14 +161,17 @@ export const make = Effect.gen(function* () {
     yield* Effect.yieldNow()
     yield* ctx.defer(new AnsweredFromCache({ run: ctx.run, model, message }, true))
     yield* audit.note(
-      new AuditEvent({
-        type: "cache.hit",
-        agent: ctx.agent.id,
-        principal: ctx.principal,
-        session: ctx.session,
-        run: ctx.run,
-        data: { model }
-      }, true)
+      new AuditEvent(
+        {
+          type: "cache.hit",
+          agent: ctx.agent.id,
+          principal: ctx.principal,
+          session: ctx.session,
+          run: ctx.run,
+          data: { model }
+        },
+        true
+      )
     )
   })
 

@@ -173,7 +173,12 @@ const make = Effect.gen(function* () {
     Effect.gen(function* () {
       const stored = yield* Either.mapLeft(
         decodeSessionRow(row),
-        (error) => new DatabaseError({ file: desk.name, reason: "corrupt", detail: ParseResult.TreeFormatter.formatErrorSync(error) })
+        (error) =>
+          new DatabaseError({
+            file: desk.name,
+            reason: "corrupt",
+            detail: ParseResult.TreeFormatter.formatErrorSync(error)
+          })
       )
       const title = yield* crypto
         .open("sessions", titleAddress(stored.id), stored.title)

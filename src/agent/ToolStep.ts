@@ -48,12 +48,15 @@ export const make = Effect.gen(function* () {
             Effect.zipRight(
               ctx.record(new ToolIntended({ run, call: call.id, tool: call.name, callHash: permitted.callHash }, true)),
               ctx.emit(
-                new ToolStarted({
-                  call: call.id,
-                  tool: call.name,
-                  permittedBy: permitted.by,
-                  confinement: tool.confinement
-                }, true)
+                new ToolStarted(
+                  {
+                    call: call.id,
+                    tool: call.name,
+                    permittedBy: permitted.by,
+                    confinement: tool.confinement
+                  },
+                  true
+                )
               )
             )
         }
@@ -61,13 +64,16 @@ export const make = Effect.gen(function* () {
       const scanned = yield* scanner.scanUntrusted(executed.outcome.content, `${call.name}:${call.id}`)
       if (scanned.verdict.findings.length > 0) {
         yield* audit.note(
-          new AuditEvent({
-            type: "threat.flagged",
-            agent: ctx.agent.id,
-            session: ctx.session,
-            run,
-            data: { origin: call.name, rules: scanned.verdict.findings.map((f) => f.rule).join(" ") }
-          }, true)
+          new AuditEvent(
+            {
+              type: "threat.flagged",
+              agent: ctx.agent.id,
+              session: ctx.session,
+              run,
+              data: { origin: call.name, rules: scanned.verdict.findings.map((f) => f.rule).join(" ") }
+            },
+            true
+          )
         )
       }
       const outcome = new ToolOutcome({ ...executed.outcome, content: scanned.text }, true)
@@ -90,26 +96,29 @@ export const make = Effect.gen(function* () {
     }),
 
     /** Closes the intents that a crash left open. Nothing is run. */
-    closeUnknown: Effect.fn("ToolStep.closeUnknown")(function* (
-      ctx: RunContext,
-      calls: ReadonlyArray<Turn.CallState>
-    ) {
+    closeUnknown: Effect.fn("ToolStep.closeUnknown")(function* (ctx: RunContext, calls: ReadonlyArray<Turn.CallState>) {
       for (const { call, callHash } of calls) {
         yield* audit.append(
-          new AuditEvent({
-            type: "tool.unknown",
-            agent: ctx.agent.id,
-            session: ctx.session,
-            run: ctx.run,
-            data: { tool: call.name, call: callHash ?? "" }
-          }, true)
+          new AuditEvent(
+            {
+              type: "tool.unknown",
+              agent: ctx.agent.id,
+              session: ctx.session,
+              run: ctx.run,
+              data: { tool: call.name, call: callHash ?? "" }
+            },
+            true
+          )
         )
-        const outcome = new ToolOutcome({
-          content: Turn.outcomeUnknown,
-          isError: true,
-          truncated: false,
-          durationMs: 0
-        }, true)
+        const outcome = new ToolOutcome(
+          {
+            content: Turn.outcomeUnknown,
+            isError: true,
+            truncated: false,
+            durationMs: 0
+          },
+          true
+        )
         const finished = { call: call.id, tool: call.name, how: "unknown" as const, outcome }
         yield* ctx.record(new ToolFinished({ run: ctx.run, ...finished, taint: untainted }, true))
         yield* ctx.emit(new ToolEnded(finished))

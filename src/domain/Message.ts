@@ -44,7 +44,8 @@ export class ToolMessage extends Schema.TaggedClass<ToolMessage>()("Tool", {
 export const Message = Schema.Union(UserMessage, AssistantMessage, ToolMessage)
 export type Message = typeof Message.Type
 
-export const userText = (text: string): UserMessage => new UserMessage({ content: [new TextPart({ text }, true)] }, true)
+export const userText = (text: string): UserMessage =>
+  new UserMessage({ content: [new TextPart({ text }, true)] }, true)
 
 export const textOf = (message: UserMessage | AssistantMessage): string =>
   message.content.flatMap((part) => (part._tag === "Text" ? [part.text] : [])).join("")

@@ -57,13 +57,16 @@ const rawDisplay = ({ call }: CallContext): string => {
 const shown = (tool: Tool, args: unknown): string => redactText(escapeVisible(tool.display(args)))
 
 const event = (type: AuditType, context: CallContext, tool: string, data: AuditEvent["data"] = {}) =>
-  new AuditEvent({
-    type,
-    agent: context.agent.id,
-    session: context.session,
-    run: context.run,
-    data: { tool, ...data }
-  }, true)
+  new AuditEvent(
+    {
+      type,
+      agent: context.agent.id,
+      session: context.session,
+      run: context.run,
+      data: { tool, ...data }
+    },
+    true
+  )
 
 const said = (content: string): ToolOutcome =>
   new ToolOutcome({ content, isError: true, truncated: false, durationMs: 0 })

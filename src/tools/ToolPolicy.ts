@@ -191,7 +191,9 @@ export const make = Effect.gen(function* () {
       return { _tag: "Permitted" as const, tool, permitted }
     }),
     offered: (agent) =>
-      Effect.map(registry.all, (tools) => tools.filter((tool) => denialReason(agent, tool) === undefined).map(registry.spec))
+      Effect.map(registry.all, (tools) =>
+        tools.filter((tool) => denialReason(agent, tool) === undefined).map(registry.spec)
+      )
   })
 })
 

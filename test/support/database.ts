@@ -24,7 +24,5 @@ export const temporaryDataDir: Layer.Layer<DataDir> = Layer.scoped(
 )
 
 /** All three stores in a temporary folder, with a keyring in memory; DataDir stays visible for tests that look at the files. */
-export const layerTemporary: Layer.Layer<
-  DataDir | Keyring | Crypto | Database.Database,
-  Database.DatabaseError
-> = Database.layer.pipe(Layer.provideMerge(Layer.merge(temporaryDataDir, layerCryptoMemory)))
+export const layerTemporary: Layer.Layer<DataDir | Keyring | Crypto | Database.Database, Database.DatabaseError> =
+  Database.layer.pipe(Layer.provideMerge(Layer.merge(temporaryDataDir, layerCryptoMemory)))

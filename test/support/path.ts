@@ -51,7 +51,13 @@ export const layOut = (options: PlaceOptions = {}): Place => {
   }
   const settings = { agents: { defaults, list: [{ id: "main", default: true, workspace }] }, ...options.sections }
   writeFileSync(config, JSON.stringify(settings), { mode: 0o600 })
-  const env = { HOME: dir, AI_DESK_MASTER_KEY: masterKey, AI_DESK_DATA_DIR: dataDir, AI_DESK_LOG_LEVEL: "error", ...options.env }
+  const env = {
+    HOME: dir,
+    AI_DESK_MASTER_KEY: masterKey,
+    AI_DESK_DATA_DIR: dataDir,
+    AI_DESK_LOG_LEVEL: "error",
+    ...options.env
+  }
   return { dir, config, workspace, dataDir, options: { config, cwd: dir, env } }
 }
 

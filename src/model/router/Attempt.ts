@@ -50,14 +50,17 @@ export type Emit = (event: RouterEvent) => Effect.Effect<void>
 
 /** Small facts about a call for the audit log. */
 export const auditEvent = (call: ModelCall<unknown>, type: AuditEvent["type"], data: AuditEvent["data"]): AuditEvent =>
-  new AuditEvent({
-    type,
-    agent: call.agent.id,
-    principal: call.principal,
-    run: call.run,
-    ...(call.session === undefined ? {} : { session: call.session }),
-    data
-  }, true)
+  new AuditEvent(
+    {
+      type,
+      agent: call.agent.id,
+      principal: call.principal,
+      run: call.run,
+      ...(call.session === undefined ? {} : { session: call.session }),
+      data
+    },
+    true
+  )
 
 const failedEvent = (
   call: ModelCall<unknown>,
@@ -239,13 +242,16 @@ export const attempt = <E>(
         onNone: () => whole,
         onSome: (known) => ({ tokens: known.totalTokens, cost: pricing.cost(price, known) })
       })
-      const answer = new Answer({
-        model,
-        message: completed.message,
-        finish: completed.finish,
-        usage: Option.getOrElse(usage, () => wholeOf(lease, call.request.value)),
-        cost: used.cost
-      }, true)
+      const answer = new Answer(
+        {
+          model,
+          message: completed.message,
+          finish: completed.finish,
+          usage: Option.getOrElse(usage, () => wholeOf(lease, call.request.value)),
+          cost: used.cost
+        },
+        true
+      )
       yield* together(budget.settle(lease, used), call.journal.answered(lease, answer))
       const durationMs = Math.max(0, (yield* Clock.currentTimeMillis) - startedAt)
       yield* audit.note(

@@ -11,7 +11,7 @@
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { Effect, type Scope } from "effect"
+import { Effect, Schema, type Scope } from "effect"
 import { SandboxUnavailable } from "../../domain/Tool.ts"
 import { type Mask, mountPoint } from "./Profile.ts"
 
@@ -237,6 +237,9 @@ export interface Prepared {
   readonly masks: ReadonlyArray<Mask>
 }
 
+/** The system did not let a protected name be guarded; `code` is its own, such as ENOSPC. */
+class Unguarded extends Schema.TaggedError<Unguarded>()("Unguarded", { code: Schema.String }) {}
+
 /** Guards a workspace until the scope closes. `own` are Ai_DESK's absolute paths. */
 export const prepare = (
   folder: string,
@@ -247,19 +250,23 @@ export const prepare = (
     const hidden = own.map((file) => (fs.existsSync(file) ? fs.realpathSync(file) : path.resolve(file)))
     const workspace = yield* resolveWorkspace(folder, hidden)
     const planned = <A>(work: () => A): Effect.Effect<A, SandboxUnavailable> =>
-      Effect.try({ try: work, catch: (error) => error }).pipe(
+      Effect.try({
+        try: work,
+        catch: (error) => (error instanceof SandboxUnavailable ? error : new Unguarded({ code: codeOf(error) }))
+      }).pipe(
         // Between two looks at a name another process may have made its stand-in, or taken it away.
         Effect.retry({
           times: 10,
-          while: (error) => ["ENOENT", "EEXIST"].includes(codeOf(error)) && fs.existsSync(workspace)
+          while: (error) =>
+            error._tag === "Unguarded" && ["ENOENT", "EEXIST"].includes(error.code) && fs.existsSync(workspace)
         }),
-        Effect.mapError((error) =>
-          error instanceof SandboxUnavailable
-            ? error
-            : refuse(
-                `the protected names in ${workspace} cannot be guarded (${codeOf(error)})`,
-                "check free space and permissions of the workspace"
-              )
+        Effect.catchTag("Unguarded", ({ code }) =>
+          Effect.fail(
+            refuse(
+              `the protected names in ${workspace} cannot be guarded (${code})`,
+              "check free space and permissions of the workspace"
+            )
+          )
         )
       )
     const readOnly = writable
