@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import Sqlite from "better-sqlite3"
-import { Deferred, Effect, Fiber, ManagedRuntime, Stream } from "effect"
+import { Effect, Fiber, ManagedRuntime, Stream } from "effect"
 import type { Bench } from "../../.ci/bench.ts"
 import { AgentRuntime } from "../../src/agent/AgentRuntime.ts"
 import { owner } from "../../src/domain/Ids.ts"
@@ -42,16 +42,18 @@ const hit = open(true)
 let rest: Fiber.RuntimeFiber<unknown, unknown> | undefined
 
 /** Until the answer is on its way to the person; what is written down after it does not delay it. */
-const answerFromCache = Effect.gen(function* () {
-  const runtime = yield* AgentRuntime
-  const answered = yield* Deferred.make<void>()
-  rest = yield* Effect.forkDaemon(
-    Stream.runForEach(runtime.run({ principal: owner, message: question }), (event) =>
-      event._tag === "AnswerDelta" ? Deferred.succeed(answered, undefined) : Effect.void
+const answerFromCache = () =>
+  new Promise<void>((resolve) => {
+    rest = hit.runtime.runFork(
+      Effect.flatMap(AgentRuntime, (runtime) =>
+        Stream.runForEach(runtime.run({ principal: owner, message: question }), (event) =>
+          Effect.sync(() => {
+            if (event._tag === "AnswerDelta") resolve()
+          })
+        )
+      )
     )
-  )
-  yield* Deferred.await(answered)
-})
+  })
 
 export const benches: ReadonlyArray<Bench> = [
   {
@@ -74,7 +76,7 @@ export const benches: ReadonlyArray<Bench> = [
       name: "one select and JSON.parse",
       run: () => JSON.parse(String((hit.select.get() as { body: Buffer } | undefined)?.body ?? "{}"))
     },
-    run: () => hit.runtime.runPromise(answerFromCache),
+    run: answerFromCache,
     settle: () => (rest === undefined ? undefined : Effect.runPromise(Fiber.await(rest))),
     setup: async () => {
       hit.insert.run(body)

@@ -148,6 +148,20 @@ describe("Crypto", () => {
   })
 })
 
+describe("randomBytes", () => {
+  it("never gives the same bytes twice, whatever was asked for in between", () => {
+    const seen = new Set<string>()
+    // Several blocks long, with lengths that do not divide one; large draws come in between.
+    for (let i = 0; i < 3000; i += 1) {
+      const bytes = randomBytes(i % 7 === 0 ? 100 : 12)
+      seen.add(Buffer.from(bytes).toString("hex"))
+      // Callers own what they get: wiping it must not touch what comes next.
+      bytes.fill(0)
+    }
+    expect(seen.size).toBe(3000)
+  })
+})
+
 describe("Ids", () => {
   it.live("makes ids that their schemas take, unlike, and sorted by time", () =>
     Effect.gen(function* () {
