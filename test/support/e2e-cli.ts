@@ -131,8 +131,14 @@ export const processesOf = (root: number): Processes => {
     }
   }
   const started = [...parents.keys()].filter((pid) => pid !== root && isBelow(pid))
+  const own = read(root, "cmdline")
+  // A child between fork and exec is still a copy of its parent, words and environment alike: nothing was handed to it
+  // yet. The command line is read first, so that what it says was true before the environment is read.
+  const handed = started
+    .map((pid) => ({ commandLine: read(pid, "cmdline"), environment: read(pid, "environ") }))
+    .filter(({ commandLine }) => commandLine !== own)
   return {
-    commandLines: [root, ...started].map((pid) => read(pid, "cmdline")).join("\n"),
-    environments: started.map((pid) => read(pid, "environ")).join("\n")
+    commandLines: [own, ...handed.map(({ commandLine }) => commandLine)].join("\n"),
+    environments: handed.map(({ environment }) => environment).join("\n")
   }
 }
