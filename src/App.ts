@@ -15,6 +15,7 @@ import * as Agents from "./agent/Agents.ts"
 import { AgentsApi } from "./contract/agents.ts"
 import type { GroupName } from "./contract/Api.ts"
 import type { AppOptions } from "./domain/App.ts"
+import * as Access from "./gateway/Access.ts"
 import * as agents from "./gateway/handlers/agents.ts"
 import * as Refusals from "./gateway/Refusals.ts"
 import * as Settings from "./kernel/Settings.ts"
@@ -65,70 +66,78 @@ const Recovered = lazily(() =>
   )
 )
 
-/** Each group's routes, still open: what a client may ask with what answers it. */
+/** Each group's routes, still open: what a client may ask, by whom it may be asked, and what answers it. */
 const routes = {
-  agents: Layer.provide(HttpApiBuilder.api(AgentsApi), agents.layer),
+  agents: HttpApiBuilder.api(AgentsApi).pipe(Layer.provide(agents.layer), Layer.provide(Access.layer)),
   runs: lazily(() =>
     Promise.all([import("./contract/runs.ts"), import("./gateway/handlers/runs.ts")]).then(([contract, { layer }]) =>
-      Layer.provide(HttpApiBuilder.api(contract.RunsApi), layer)
+      HttpApiBuilder.api(contract.RunsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   approvals: lazily(() =>
     Promise.all([import("./contract/approvals.ts"), import("./gateway/handlers/approvals.ts")]).then(
-      ([contract, { layer }]) => Layer.provide(HttpApiBuilder.api(contract.ApprovalsApi), layer)
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.ApprovalsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   sessions: lazily(() =>
     Promise.all([import("./contract/sessions.ts"), import("./gateway/handlers/sessions.ts")]).then(
-      ([contract, { layer }]) => Layer.provide(HttpApiBuilder.api(contract.SessionsApi), layer)
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.SessionsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   budget: lazily(() =>
     Promise.all([import("./contract/budget.ts"), import("./gateway/handlers/budget.ts")]).then(
-      ([contract, { layer }]) => Layer.provide(HttpApiBuilder.api(contract.BudgetApi), layer)
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.BudgetApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   cache: lazily(() =>
     Promise.all([import("./contract/cache.ts"), import("./gateway/handlers/cache.ts")]).then(([contract, { layer }]) =>
-      Layer.provide(HttpApiBuilder.api(contract.CacheApi), layer)
+      HttpApiBuilder.api(contract.CacheApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   audit: lazily(() =>
     Promise.all([import("./contract/audit.ts"), import("./gateway/handlers/audit.ts")]).then(([contract, { layer }]) =>
-      Layer.provide(HttpApiBuilder.api(contract.AuditApi), layer)
+      HttpApiBuilder.api(contract.AuditApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   credentials: lazily(() =>
     Promise.all([import("./contract/credentials.ts"), import("./gateway/handlers/credentials.ts")]).then(
-      ([contract, { layer }]) => Layer.provide(HttpApiBuilder.api(contract.CredentialsApi), layer)
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.CredentialsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   security: lazily(() =>
     Promise.all([import("./contract/security.ts"), import("./gateway/handlers/security.ts")]).then(
-      ([contract, { layer }]) => Layer.provide(HttpApiBuilder.api(contract.SecurityApi), layer)
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.SecurityApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   keys: lazily(() =>
     Promise.all([import("./contract/keys.ts"), import("./gateway/handlers/keys.ts")]).then(([contract, { layer }]) =>
-      Layer.provide(HttpApiBuilder.api(contract.KeysApi), layer)
+      HttpApiBuilder.api(contract.KeysApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   )
 }
 
-/** The folders' layers, each closed over the floors below it. Memoised by identity: whoever builds several shares what they share. */
-export const stack = (options: AppOptions, part: Parts = parts) => {
+/**
+ * The folders' layers, each closed over the floors below it. Memoised by identity: whoever builds
+ * several shares what they share. The gateway has one kernel, which is the folder's only writer; a
+ * verb in a process of its own takes the lock only for what may not be done beside another process.
+ */
+export const stack = (options: AppOptions, part: Parts = parts, as: "gateway" | "verb" = "verb") => {
   const settings = Settings.layer({ configPath: options.config, cwd: options.cwd, env: options.env })
   const ground = Layer.provideMerge(Observability, settings)
 
-  // Verbs that only read, or whose writes are safe beside another process, do not take the lock.
   const kernelOn = (dataDir: typeof DataDir | typeof DataDirWriter) => {
     const base = Layer.mergeAll(dataDir, Events).pipe(Layer.provideMerge(ground))
     const keys = Layer.provideMerge(Keyring, base)
     const stored = part.audit.pipe(Layer.provideMerge(Database), Layer.provideMerge(keys))
     return Credentials.pipe(Layer.provideMerge(stored))
   }
-  const shared = kernelOn(DataDir)
   const exclusive = kernelOn(DataDirWriter)
+  const shared = as === "gateway" ? exclusive : kernelOn(DataDir)
 
   const model = Router.pipe(
     Layer.provideMerge(Layer.mergeAll(part.providers, Pricing, part.budget, ResponseCache)),
@@ -156,8 +165,7 @@ export const stack = (options: AppOptions, part: Parts = parts) => {
 }
 
 /** Each group's routes over exactly the parts that they need. */
-const groupsOf = (options: AppOptions, part: Parts) => {
-  const { ground, shared, exclusive, sandbox, agent } = stack(options, part)
+const groupsOf = ({ ground, shared, exclusive, sandbox, agent }: ReturnType<typeof stack>, part: Parts) => {
   return {
     agents: routes.agents.pipe(Layer.provide(Agents.layer), Layer.provide(ground)),
     runs: Layer.provide(routes.runs, agent),
@@ -190,7 +198,7 @@ export const open = (options: AppOptions, part: Parts = parts): Effect.Effect<Ap
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const memoMap = yield* Layer.makeMemoMap
-    const groups: Groups = groupsOf(options, part)
+    const groups: Groups = groupsOf(stack(options, part), part)
     const handler = (group: GroupName): Effect.Effect<Handler, StartError> =>
       Effect.gen(function* () {
         const api: Layer.Layer<HttpApi.Api, StartError> = groups[group]

@@ -10,6 +10,7 @@
  */
 import { Cause, Chunk, Clock, Context, Effect, Exit, Fiber, Layer, Mailbox, Ref, Stream } from "effect"
 import type { Agent, AgentNotFound } from "../domain/Agent.ts"
+import type { Allowance } from "../domain/Caller.ts"
 import { AuditEvent, type AuditUnavailable } from "../domain/Audit.ts"
 import type { PrincipalId, RunId, SessionId } from "../domain/Ids.ts"
 import { userText } from "../domain/Message.ts"
@@ -39,6 +40,8 @@ export interface RunRequest {
   /** Absent: a new session. */
   readonly session?: SessionId
   readonly principal: PrincipalId
+  /** What the principal may spend, beside the agent's own caps; absent: no more than those. */
+  readonly allowance?: Allowance
   readonly message: string
 }
 
@@ -58,7 +61,11 @@ export class AgentRuntime extends Context.Tag("ai-desk/agent/AgentRuntime")<
     /** Runs one message. The stream ends with one RunEnded or fails; closing it early stops the run. */
     readonly run: (request: RunRequest) => Stream.Stream<RunEvent, RunError>
     /** Goes on with a turn that a crash cut off. What was running then is not repeated. */
-    readonly resume: (session: SessionId, principal: PrincipalId) => Stream.Stream<RunEvent, RunError | NothingToResume>
+    readonly resume: (
+      session: SessionId,
+      principal: PrincipalId,
+      allowance?: Allowance
+    ) => Stream.Stream<RunEvent, RunError | NothingToResume>
     /** Stops a run; returns when it has ended. False when no such run is going on. */
     readonly stop: (run: RunId) => Effect.Effect<boolean>
   }
@@ -234,7 +241,16 @@ const make = Effect.gen(function* () {
       yield* sessions.withLock(session)(
         Effect.gen(function* () {
           const view = yield* Ref.make(request.session === undefined ? Turn.emptyView : yield* loadView(session))
-          const ctx = RunContext.make({ agent, session, run, principal: request.principal, view, store, emit })
+          const ctx = RunContext.make({
+            agent,
+            session,
+            run,
+            principal: request.principal,
+            allowance: request.allowance ?? null,
+            view,
+            store,
+            emit
+          })
           const before = (yield* ctx.view).run
           if (before !== null && before.ended === null) yield* closeInterrupted(ctx, before)
           const { message, principal } = request
@@ -248,7 +264,13 @@ const make = Effect.gen(function* () {
       )
     })
 
-  const resumeBody = (session: SessionId, principal: PrincipalId, emit: Emit, onRun: (run: RunId) => void) =>
+  const resumeBody = (
+    session: SessionId,
+    principal: PrincipalId,
+    allowance: Allowance | null,
+    emit: Emit,
+    onRun: (run: RunId) => void
+  ) =>
     sessions.withLock(session)(
       Effect.gen(function* () {
         const summary = yield* ownSession(session, principal)
@@ -259,7 +281,10 @@ const make = Effect.gen(function* () {
         const agent = yield* agents.get(summary.agent)
         yield* emit(new RunStarted({ run: open.run, session, agent: agent.id }, true))
         const view = yield* Ref.make(loaded)
-        yield* follow(RunContext.make({ agent, session, run: open.run, principal, view, store, emit }), Effect.void)
+        yield* follow(
+          RunContext.make({ agent, session, run: open.run, principal, allowance, view, store, emit }),
+          Effect.void
+        )
       })
     )
 
@@ -336,7 +361,8 @@ const make = Effect.gen(function* () {
           return body(request, run, emit)
         })
       ),
-    resume: (session, principal) => streamed((emit, onRun) => resumeBody(session, principal, emit, onRun)),
+    resume: (session, principal, allowance) =>
+      streamed((emit, onRun) => resumeBody(session, principal, allowance ?? null, emit, onRun)),
     stop: (run) =>
       Effect.suspend(() => {
         const fiber = running.get(run)

@@ -91,6 +91,7 @@ export const make = Effect.gen(function* () {
         .stream({
           agent: ctx.agent,
           principal: ctx.principal,
+          allowance: ctx.allowance,
           session: ctx.session,
           run: ctx.run,
           chain: chosen === undefined ? own : [chosen, ...own],
@@ -140,6 +141,7 @@ export const make = Effect.gen(function* () {
         .stream({
           agent: ctx.agent,
           principal: ctx.principal,
+          allowance: ctx.allowance,
           session: ctx.session,
           run: ctx.run,
           chain: chainOf(ctx.agent),

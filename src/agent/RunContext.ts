@@ -9,6 +9,7 @@
  */
 import { Effect, Ref } from "effect"
 import type { Agent } from "../domain/Agent.ts"
+import type { Allowance } from "../domain/Caller.ts"
 import type { PrincipalId, RunId, SessionId } from "../domain/Ids.ts"
 import type { RunEvent } from "../domain/RunEvent.ts"
 import type { SessionEvent } from "../domain/SessionEvent.ts"
@@ -22,6 +23,7 @@ export interface RunContext {
   readonly session: SessionId
   readonly run: RunId
   readonly principal: PrincipalId
+  readonly allowance: Allowance | null
   readonly view: Effect.Effect<Turn.SessionView>
   /** In the view at once, in the log with the next `record`, in one commit with it. */
   readonly defer: (...events: ReadonlyArray<SessionEvent>) => Effect.Effect<void>
@@ -40,11 +42,12 @@ export const make = (fixed: {
   readonly session: SessionId
   readonly run: RunId
   readonly principal: PrincipalId
+  readonly allowance: Allowance | null
   readonly view: Ref.Ref<Turn.SessionView>
   readonly store: typeof SessionStore.Service
   readonly emit: (event: RunEvent) => Effect.Effect<void>
 }): RunContext => {
-  const { agent, session, run, principal, view, store, emit } = fixed
+  const { agent, session, run, principal, allowance, view, store, emit } = fixed
   const deferred = Ref.unsafeMake<ReadonlyArray<SessionEvent>>([])
   const show = (events: ReadonlyArray<SessionEvent>) => Ref.update(view, (before) => events.reduce(Turn.step, before))
   const oneAtATime = Effect.unsafeMakeSemaphore(1)
@@ -64,6 +67,7 @@ export const make = (fixed: {
     session,
     run,
     principal,
+    allowance,
     view: Ref.get(view),
     defer: (...events) =>
       Effect.zipRight(

@@ -16,6 +16,7 @@ import { Context, Deferred, Effect, Layer, Schema, type Scope } from "effect"
 import type { Handler } from "../App.ts"
 import type { GroupName } from "../contract/Api.ts"
 import type { AppOptions } from "../domain/App.ts"
+import { Caller, localOwner } from "../domain/Caller.ts"
 
 /** The gateway's parts could not be started: bad settings, wrong key, a second process, a broken database. */
 export class StartFailed extends Schema.TaggedError<StartFailed>()("StartFailed", {
@@ -96,7 +97,7 @@ export const layerInProcess = (options: AppOptions): Layer.Layer<ControlClient> 
       return ControlClient.of({
         connect: (group) =>
           app.handler(group).pipe(
-            Effect.map(overHandler),
+            Effect.map((app) => overHandler(Effect.provideService(app, Caller, localOwner))),
             Effect.mapError(
               (error) =>
                 new StartFailed({

@@ -58,6 +58,7 @@ const post = (
     })
   )
 
-export const start = (run: typeof StartRun.Encoded) => post("/api/runs", run)
+export const start = (run: typeof StartRun.Encoded) => post("/dashboard/api/runs", run)
 
-export const resume = (session: SessionId, approver: boolean) => post("/api/runs/resume", { session, approver })
+export const resume = (session: SessionId, approver: boolean) =>
+  post("/dashboard/api/runs/resume", { session, approver })

@@ -23,7 +23,7 @@ export const Api = base
   .add(SecurityGroup)
   .add(KeysGroup)
 
-/** The first path segment after /api/ of a group's endpoints. */
+/** The first path segment after /dashboard/api/ of a group's endpoints. */
 export type GroupName =
   | "agents"
   | "runs"

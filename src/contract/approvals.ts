@@ -3,17 +3,20 @@ import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { ApprovalDecision, ApprovalInvalid, ApprovalRequest } from "../domain/Tool.ts"
+import { Owns, Reads } from "./access.ts"
 import { about, base, GroundFailed } from "./failures.ts"
 
 export const ApprovalsGroup = HttpApiGroup.make("approvals")
   .annotateContext(about("What waits for a human, and the human's answer."))
   .add(
-    HttpApiEndpoint.get("pending", "/api/approvals")
+    HttpApiEndpoint.get("pending", "/dashboard/api/approvals")
+      .middleware(Reads)
       .annotateContext(about("List what waits for approval"))
       .addSuccess(Schema.Array(ApprovalRequest))
   )
   .add(
-    HttpApiEndpoint.post("answer", "/api/approvals")
+    HttpApiEndpoint.post("answer", "/dashboard/api/approvals")
+      .middleware(Owns)
       .annotateContext(
         about(
           "Approve or decline a call",

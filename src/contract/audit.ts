@@ -4,12 +4,14 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import { Schema } from "effect"
 import { AuditEntry, AuditReport, AuditType } from "../domain/Audit.ts"
+import { Owns, Reads } from "./access.ts"
 import { about, base, GroundFailed } from "./failures.ts"
 
 export const AuditGroup = HttpApiGroup.make("audit")
   .annotateContext(about("The tamper-evident log."))
   .add(
-    HttpApiEndpoint.post("verify", "/api/audit/verify")
+    HttpApiEndpoint.post("verify", "/dashboard/api/audit/verify")
+      .middleware(Owns)
       .annotateContext(
         about("Verify the audit log", "Checks every entry, checkpoint and witness, and lists each sign of damage.")
       )
@@ -17,7 +19,8 @@ export const AuditGroup = HttpApiGroup.make("audit")
       .addError(GroundFailed)
   )
   .add(
-    HttpApiEndpoint.get("tail", "/api/audit")
+    HttpApiEndpoint.get("tail", "/dashboard/api/audit")
+      .middleware(Reads)
       .annotateContext(about("Read the latest entries", "Newest last; by type, agent or time."))
       .setUrlParams(
         Schema.Struct({
@@ -35,7 +38,8 @@ export const AuditGroup = HttpApiGroup.make("audit")
   )
   // One AuditEntry per line. The export itself is recorded first.
   .add(
-    HttpApiEndpoint.post("export", "/api/audit/export")
+    HttpApiEndpoint.post("export", "/dashboard/api/audit/export")
+      .middleware(Owns)
       .annotateContext(
         about(
           "Export the audit log",

@@ -4,12 +4,14 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { AgentNotFound } from "../domain/Agent.ts"
 import { AgentBudget } from "../domain/Budget.ts"
+import { Owns, Reads } from "./access.ts"
 import { about, base, GroundFailed } from "./failures.ts"
 
 export const BudgetGroup = HttpApiGroup.make("budget")
   .annotateContext(about("What was spent and what is reserved."))
   .add(
-    HttpApiEndpoint.get("show", "/api/budget")
+    HttpApiEndpoint.get("show", "/dashboard/api/budget")
+      .middleware(Reads)
       .annotateContext(
         about("Show spending and caps", "Per agent and period: spent, reserved, cap, and whether the agent is paused.")
       )
@@ -17,7 +19,8 @@ export const BudgetGroup = HttpApiGroup.make("budget")
       .addError(GroundFailed)
   )
   .add(
-    HttpApiEndpoint.post("resume", "/api/budget/:agent/resume")
+    HttpApiEndpoint.post("resume", "/dashboard/api/budget/:agent/resume")
+      .middleware(Owns)
       .annotateContext(about("Lift an agent's pause", "Answers whether the agent was paused at all."))
       .setPath(Schema.Struct({ agent: Schema.String }))
       .addSuccess(Schema.Struct({ resumed: Schema.Boolean }))

@@ -4,6 +4,7 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { CredentialInfo, InvalidCredential } from "../domain/Credential.ts"
 import { ProviderName } from "../domain/Model.ts"
+import { Owns, Reads } from "./access.ts"
 import { about, base, GroundFailed } from "./failures.ts"
 
 const path = Schema.Struct({ provider: ProviderName })
@@ -11,13 +12,15 @@ const path = Schema.Struct({ provider: ProviderName })
 export const CredentialsGroup = HttpApiGroup.make("credentials")
   .annotateContext(about("Keys of providers: they go in and never come out."))
   .add(
-    HttpApiEndpoint.get("list", "/api/credentials")
+    HttpApiEndpoint.get("list", "/dashboard/api/credentials")
+      .middleware(Reads)
       .annotateContext(about("List stored keys", "Names, fingerprints and dates; never a secret."))
       .addSuccess(Schema.Array(CredentialInfo))
       .addError(GroundFailed)
   )
   .add(
-    HttpApiEndpoint.put("set", "/api/credentials/:provider")
+    HttpApiEndpoint.put("set", "/dashboard/api/credentials/:provider")
+      .middleware(Owns)
       .annotateContext(about("Store a provider's key", "Sealed at rest. Replaces the one that was there."))
       .setPath(path)
       .setPayload(Schema.Struct({ secret: Schema.Redacted(Schema.String) }))
@@ -26,7 +29,8 @@ export const CredentialsGroup = HttpApiGroup.make("credentials")
       .addError(GroundFailed)
   )
   .add(
-    HttpApiEndpoint.del("remove", "/api/credentials/:provider")
+    HttpApiEndpoint.del("remove", "/dashboard/api/credentials/:provider")
+      .middleware(Owns)
       .annotateContext(about("Remove a provider's key", "Answers whether there was one."))
       .setPath(path)
       .addSuccess(Schema.Struct({ removed: Schema.Boolean }))

@@ -2,6 +2,7 @@
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
+import { Owns } from "./access.ts"
 import { about, base, GroundFailed } from "./failures.ts"
 
 export class KeyRotated extends Schema.Class<KeyRotated>("KeyRotated")({
@@ -15,14 +16,16 @@ export class KeyRotated extends Schema.Class<KeyRotated>("KeyRotated")({
 export const KeysGroup = HttpApiGroup.make("keys")
   .annotateContext(about("The keys under which everything is sealed."))
   .add(
-    HttpApiEndpoint.post("rotatePassphrase", "/api/keys/rotate-passphrase")
+    HttpApiEndpoint.post("rotatePassphrase", "/dashboard/api/keys/rotate-passphrase")
+      .middleware(Owns)
       .annotateContext(about("Change the master key", "Wraps the data keys anew; no sealed value changes."))
       .setPayload(Schema.Struct({ newPassphrase: Schema.Redacted(Schema.String) }))
       .addSuccess(KeyRotated)
       .addError(GroundFailed)
   )
   .add(
-    HttpApiEndpoint.post("rotateData", "/api/keys/rotate-data")
+    HttpApiEndpoint.post("rotateData", "/dashboard/api/keys/rotate-data")
+      .middleware(Owns)
       .annotateContext(about("Change the data keys", "Seals every value anew; can be cut off and run again."))
       .addSuccess(KeyRotated)
       .addError(GroundFailed)

@@ -14,6 +14,7 @@ import { ModelUnavailable, UnknownPrice } from "../domain/Model.ts"
 import { RunEvent } from "../domain/RunEvent.ts"
 import { NothingToResume, SessionCorrupt, SessionNotFound, SessionOfOtherAgent } from "../domain/Session.ts"
 import { ThreatBlocked } from "../domain/Threat.ts"
+import { Chats } from "./access.ts"
 import { about, base, GroundFailed, InternalFailure } from "./failures.ts"
 
 /** A message of one person: long enough for a pasted file, short enough to scan and to keep. Characters. */
@@ -58,7 +59,8 @@ const EventStream = HttpApiSchema.Text({ contentType: "text/event-stream" })
 export const RunsGroup = HttpApiGroup.make("runs")
   .annotateContext(about("Messages to agents."))
   .add(
-    HttpApiEndpoint.post("start", "/api/runs")
+    HttpApiEndpoint.post("start", "/dashboard/api/runs")
+      .middleware(Chats)
       .annotateContext(
         about(
           "Send a message",
@@ -69,7 +71,8 @@ export const RunsGroup = HttpApiGroup.make("runs")
       .addSuccess(EventStream)
   )
   .add(
-    HttpApiEndpoint.post("resume", "/api/runs/resume")
+    HttpApiEndpoint.post("resume", "/dashboard/api/runs/resume")
+      .middleware(Chats)
       .annotateContext(
         about(
           "Go on with an interrupted turn",
@@ -85,7 +88,8 @@ export const RunsGroup = HttpApiGroup.make("runs")
       .addSuccess(EventStream)
   )
   .add(
-    HttpApiEndpoint.post("stop", "/api/runs/:run/stop")
+    HttpApiEndpoint.post("stop", "/dashboard/api/runs/:run/stop")
+      .middleware(Chats)
       .annotateContext(about("Stop a run", "Answers when the run has ended; false when no such run goes on."))
       .setPath(Schema.Struct({ run: RunId }))
       .addSuccess(Schema.Struct({ stopped: Schema.Boolean }))

@@ -4,12 +4,14 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { AgentId, SessionId } from "../domain/Ids.ts"
 import { SessionCorrupt, SessionLog, SessionNotFound, SessionSummary } from "../domain/Session.ts"
+import { Owns, Sees } from "./access.ts"
 import { about, base, GroundFailed } from "./failures.ts"
 
 export const SessionsGroup = HttpApiGroup.make("sessions")
   .annotateContext(about("Conversations."))
   .add(
-    HttpApiEndpoint.get("list", "/api/sessions")
+    HttpApiEndpoint.get("list", "/dashboard/api/sessions")
+      .middleware(Sees)
       .annotateContext(about("List sessions", "The latest first."))
       .setUrlParams(
         Schema.Struct({
@@ -24,7 +26,8 @@ export const SessionsGroup = HttpApiGroup.make("sessions")
       .addError(GroundFailed)
   )
   .add(
-    HttpApiEndpoint.get("show", "/api/sessions/:id")
+    HttpApiEndpoint.get("show", "/dashboard/api/sessions/:id")
+      .middleware(Sees)
       .annotateContext(about("Read a session", "Its summary and its whole log."))
       .setPath(Schema.Struct({ id: SessionId }))
       .addSuccess(SessionLog)
@@ -34,7 +37,8 @@ export const SessionsGroup = HttpApiGroup.make("sessions")
   )
   // Reading a session out of the gateway is recorded; `show` on the owner's own screen is not.
   .add(
-    HttpApiEndpoint.post("export", "/api/sessions/:id/export")
+    HttpApiEndpoint.post("export", "/dashboard/api/sessions/:id/export")
+      .middleware(Owns)
       .annotateContext(about("Export a session", "As reading it, and recorded in the audit log."))
       .setPath(Schema.Struct({ id: SessionId }))
       .addSuccess(SessionLog)

@@ -25,6 +25,23 @@ import {
 import { AgentId } from "./Ids.ts"
 import { ModelRef, ProviderName } from "./Model.ts"
 
+const Path = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(4096))
+const Cidr = Schema.String.pipe(
+  Schema.pattern(/^[0-9a-fA-F:.]{2,45}(\/\d{1,3})?$/, {
+    message: () => "an IP address or range, such as 127.0.0.1 or 10.0.0.0/8"
+  })
+)
+const HostName = Schema.String.pipe(
+  Schema.pattern(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/, {
+    message: () => "a host name, such as desk.example.org"
+  })
+)
+const Origin = Schema.String.pipe(
+  Schema.pattern(/^https?:\/\/[A-Za-z0-9.-]{1,253}(:\d{1,5})?$/, {
+    message: () => "an origin, such as https://example.org"
+  })
+)
+
 const AuthMode = Schema.Literal("token", "password", "certificate")
 
 const Gateway = Schema.Struct({
@@ -40,13 +57,51 @@ const Gateway = Schema.Struct({
     Schema.Struct({
       mode: field(AuthMode, "How clients prove who they are. There is no mode without proof.", () => "token" as const),
       maxFailedAttempts: field(Count(1, 1000), "Failed log-ins before the sender is locked out.", () => 5),
-      lockoutDurationMs: field(Millis(1000, 86_400_000), "How long a lock-out lasts, in ms.", () => 300_000)
+      lockoutDurationMs: field(Millis(1000, 86_400_000), "How long a lock-out lasts, in ms.", () => 300_000),
+      sessionIdleMs: field(Millis(60_000, 604_800_000), "A log-in unused for so long ends, in ms.", () => 3_600_000),
+      sessionMaxMs: field(
+        Millis(60_000, 2_592_000_000),
+        "A log-in ends after so long in any case, in ms.",
+        () => 43_200_000
+      )
     }),
     "Authentication of clients."
   ),
+  tls: may(
+    Schema.Struct({
+      certFile: Path.annotations({ description: "PEM file with the server's certificate chain." }),
+      keyFile: Path.annotations({ description: "PEM file with its private key; readable by the owner only." })
+    }),
+    "Serve HTTPS with this certificate. The certificate mode has its own and needs none here."
+  ),
+  reverseProxy: may(
+    Schema.Struct({
+      trusted: Schema.Array(Cidr)
+        .pipe(Schema.minItems(1), Schema.maxItems(32))
+        .annotations({
+          description: "Addresses of the proxy, such as 127.0.0.1/32; X-Forwarded-For counts from these only."
+        }),
+      publicUrl: Url.annotations({ description: "Address under which people reach the gateway through it; https." })
+    }),
+    "A reverse proxy with TLS in front."
+  ),
+  allowedHosts: field(
+    Schema.Array(HostName).pipe(Schema.maxItems(64)),
+    "Further names, without port, under which requests may come. Loopback names, the bind address and the proxy's name always may.",
+    () => []
+  ),
+  allowedOrigins: field(
+    Schema.Array(Origin).pipe(Schema.maxItems(64)),
+    "Origins of other web pages that may call the gateway from a browser. Its own always may.",
+    () => []
+  ),
   rateLimit: section(
     Schema.Struct({
-      maxPerSecond: field(Count(1, 10_000), "Requests per second and client address.", () => 10),
+      maxPerSecond: field(
+        Count(1, 10_000),
+        "Requests per second and client address; messages per second and WebSocket.",
+        () => 10
+      ),
       maxConnections: field(Count(1, 10_000), "Open connections in total.", () => 50)
     }),
     "Limits on requests and connections."
@@ -258,6 +313,16 @@ export const Config = Schema.Struct({
   teams: field(record(Name, Team), "Teams by name.", none),
   schedule: field(record(Name, Job), "Runs by the clock, by name.", none),
   webhooks: field(record(Name, Webhook), "Runs started by HTTP requests, by name.", none),
+  telemetry: section(
+    Schema.Struct({
+      otlpUrl: may(
+        Url,
+        "Where an OpenTelemetry collector takes OTLP over HTTP, such as http://127.0.0.1:4318. Left out, nothing is sent."
+      ),
+      headersEnv: may(EnvName, "Environment variable with headers for it, as name=value,name=value.")
+    }),
+    "Export of traces and metrics; message texts are never part of them."
+  ),
   log: section(
     Schema.Struct({
       level: field(

@@ -16,7 +16,8 @@ import { Clock, Context, DateTime, Effect, Layer, Option, Ref, Schedule } from "
 import type { Agent, Caps } from "../domain/Agent.ts"
 import { AuditEvent } from "../domain/Audit.ts"
 import { AgentBudget, type AgentPaused, type BudgetExceeded, PeriodStatus } from "../domain/Budget.ts"
-import { AgentId, type RunId } from "../domain/Ids.ts"
+import type { Allowance } from "../domain/Caller.ts"
+import { AgentId, type PrincipalId, type RunId } from "../domain/Ids.ts"
 import type { ModelRef } from "../domain/Model.ts"
 import { NanoUsd } from "../domain/Money.ts"
 import { type BudgetLease, mintLease } from "../domain/Proof.ts"
@@ -30,6 +31,9 @@ import * as Ledger from "./budget/Ledger.ts"
 
 export interface Reservation {
   readonly agent: Agent
+  /** Who spends, and what they may spend beside the agent's own caps. */
+  readonly principal: PrincipalId
+  readonly allowance: Allowance | null
   readonly run: RunId
   readonly model: ModelRef
   /** Worst case. */

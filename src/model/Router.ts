@@ -15,6 +15,7 @@ import { Context, Effect, Either, Layer, Mailbox, Option, Random, Stream } from 
 import type { Agent } from "../domain/Agent.ts"
 import type { AuditUnavailable } from "../domain/Audit.ts"
 import type { AgentPaused, BudgetExceeded } from "../domain/Budget.ts"
+import type { Allowance } from "../domain/Caller.ts"
 import type { PrincipalId, RunId, SessionId } from "../domain/Ids.ts"
 import {
   type Answer,
@@ -48,6 +49,7 @@ export interface ModelJournal<E> {
 export interface ModelCall<E> {
   readonly agent: Agent
   readonly principal: PrincipalId
+  readonly allowance: Allowance | null
   readonly session?: SessionId
   readonly run: RunId
   readonly chain: readonly [ModelRef, ...ReadonlyArray<ModelRef>]

@@ -35,7 +35,16 @@ const make = (failures: number) =>
     }
     const view = yield* Ref.make(Turn.emptyView)
     const session = SessionId.make("sess-00000000000000000000000001")
-    const ctx = RunContext.make({ agent, session, run, principal: owner, view, store, emit: () => Effect.void })
+    const ctx = RunContext.make({
+      agent,
+      session,
+      run,
+      principal: owner,
+      allowance: null,
+      view,
+      store,
+      emit: () => Effect.void
+    })
     return { ctx, log }
   })
 

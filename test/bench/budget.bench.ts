@@ -1,4 +1,5 @@
 /** What one durable commit costs, and what the ledger adds: alone, and for 200 runs at once. */
+import { owner } from "../../src/domain/Ids.ts"
 import { Effect, Layer, ManagedRuntime } from "effect"
 import type { Bench } from "../../.ci/bench.ts"
 import { Caps } from "../../src/domain/Agent.ts"
@@ -22,7 +23,15 @@ const agent = agentWith({ budget: { daily: cap, monthly: cap, perRun: cap } })
 const nothing = { tokens: 1, cost: NanoUsd.make(1) }
 const spend = (run: number) =>
   Effect.flatMap(
-    budget.reserve({ agent, run: runId(run), model: one, tokens: 1000, cost: NanoUsd.make(1000) }),
+    budget.reserve({
+      agent,
+      principal: owner,
+      allowance: null,
+      run: runId(run),
+      model: one,
+      tokens: 1000,
+      cost: NanoUsd.make(1000)
+    }),
     (lease) => budget.settle(lease, nothing)
   )
 // The holder's row exists from here on, so that the floor really writes.

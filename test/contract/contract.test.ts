@@ -59,7 +59,9 @@ describe("every endpoint", () => {
     it(`${keyOf(endpoint)} says what it is for, and stands under its group's path`, () => {
       assert.match(endpoint.summary, /^[A-Z][^.]+$/, "a summary of a few words, without a full stop")
       assert.isAbove(endpoint.description.length, 0)
-      const under = endpoint.path === `/api/${endpoint.group}` || endpoint.path.startsWith(`/api/${endpoint.group}/`)
+      const under =
+        endpoint.path === `/dashboard/api/${endpoint.group}` ||
+        endpoint.path.startsWith(`/dashboard/api/${endpoint.group}/`)
       assert.isTrue(under, endpoint.path)
       assert.isTrue(endpoint.method !== "GET" || !/set|remove|clear|stop|rotate/.test(endpoint.name))
     })

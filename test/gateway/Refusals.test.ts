@@ -22,25 +22,25 @@ type Case = readonly [
   says: string
 ]
 const bad: ReadonlyArray<Case> = [
-  ["no JSON", "runs", "POST", "/api/runs", `{"message": ${secret}`, "the body: expected JSON"],
-  ["an empty body", "runs", "POST", "/api/runs", "", "the body: expected JSON"],
-  ["a body that is a text", "runs", "POST", "/api/runs", JSON.stringify(secret), "the request: expected"],
-  ["a body that is null", "runs", "POST", "/api/runs", "null", "the request: expected"],
-  ["no message", "runs", "POST", "/api/runs", "{}", "message: is missing"],
+  ["no JSON", "runs", "POST", "/dashboard/api/runs", `{"message": ${secret}`, "the body: expected JSON"],
+  ["an empty body", "runs", "POST", "/dashboard/api/runs", "", "the body: expected JSON"],
+  ["a body that is a text", "runs", "POST", "/dashboard/api/runs", JSON.stringify(secret), "the request: expected"],
+  ["a body that is null", "runs", "POST", "/dashboard/api/runs", "null", "the request: expected"],
+  ["no message", "runs", "POST", "/dashboard/api/runs", "{}", "message: is missing"],
   [
     "an empty message",
     "runs",
     "POST",
-    "/api/runs",
+    "/dashboard/api/runs",
     '{"message":"  "}',
     "message: expected a message, found an empty one"
   ],
-  ["a message of numbers", "runs", "POST", "/api/runs", '{"message":17}', "message: expected"],
+  ["a message of numbers", "runs", "POST", "/dashboard/api/runs", '{"message":17}', "message: expected"],
   [
     "a message too long",
     "runs",
     "POST",
-    "/api/runs",
+    "/dashboard/api/runs",
     JSON.stringify({ message: "x".repeat(200_001) }),
     "message: expected a message of at most 200000 characters"
   ],
@@ -48,7 +48,7 @@ const bad: ReadonlyArray<Case> = [
     "a session id of another kind",
     "runs",
     "POST",
-    "/api/runs",
+    "/dashboard/api/runs",
     JSON.stringify({ message: "hi", session: secret }),
     "session: an id like sess-"
   ],
@@ -56,7 +56,7 @@ const bad: ReadonlyArray<Case> = [
     "an id with a path in it",
     "runs",
     "POST",
-    "/api/runs/resume",
+    "/dashboard/api/runs/resume",
     JSON.stringify({ session: "../../etc/passwd" }),
     "session: an id like sess-"
   ],
@@ -64,28 +64,35 @@ const bad: ReadonlyArray<Case> = [
     "an approver of another type",
     "runs",
     "POST",
-    "/api/runs",
+    "/dashboard/api/runs",
     '{"message":"hi","approver":"yes"}',
     "approver: expected boolean"
   ],
-  ["a run id of another kind", "runs", "POST", "/api/runs/run-1/stop", undefined, "run: an id like run-"],
+  ["a run id of another kind", "runs", "POST", "/dashboard/api/runs/run-1/stop", undefined, "run: an id like run-"],
   [
     "a limit of 0",
     "sessions",
     "GET",
-    "/api/sessions?limit=0",
+    "/dashboard/api/sessions?limit=0",
     undefined,
     "limit: expected a number between 1 and 1000"
   ],
-  ["a limit that is none", "sessions", "GET", "/api/sessions?limit=many", undefined, "limit:"],
-  ["an agent's name that is none", "sessions", "GET", "/api/sessions?agent=%2e%2e%2f", undefined, "agent: an agent id"],
-  ["a session id cut short", "sessions", "GET", "/api/sessions/sess-1", undefined, "id: an id like sess-"],
-  ["an unknown type of event", "audit", "GET", "/api/audit?type=nothing", undefined, "type: expected"],
+  ["a limit that is none", "sessions", "GET", "/dashboard/api/sessions?limit=many", undefined, "limit:"],
+  [
+    "an agent's name that is none",
+    "sessions",
+    "GET",
+    "/dashboard/api/sessions?agent=%2e%2e%2f",
+    undefined,
+    "agent: an agent id"
+  ],
+  ["a session id cut short", "sessions", "GET", "/dashboard/api/sessions/sess-1", undefined, "id: an id like sess-"],
+  ["an unknown type of event", "audit", "GET", "/dashboard/api/audit?type=nothing", undefined, "type: expected"],
   [
     "a secret of another type",
     "credentials",
     "PUT",
-    "/api/credentials/anthropic",
+    "/dashboard/api/credentials/anthropic",
     `{"secret":{"key":"${secret}"}}`,
     "secret: expected"
   ],
@@ -93,11 +100,18 @@ const bad: ReadonlyArray<Case> = [
     "a secret under another name",
     "credentials",
     "PUT",
-    "/api/credentials/anthropic",
+    "/dashboard/api/credentials/anthropic",
     `{"key":"${secret}"}`,
     "secret: is missing"
   ],
-  ["a provider's name that is none", "credentials", "DELETE", "/api/credentials/..%2f..", undefined, "provider:"]
+  [
+    "a provider's name that is none",
+    "credentials",
+    "DELETE",
+    "/dashboard/api/credentials/..%2f..",
+    undefined,
+    "provider:"
+  ]
 ]
 
 describe("a request that does not decode", () => {
@@ -125,7 +139,7 @@ describe("a request that does not decode", () => {
       const decision = yield* gateway.raw(
         "approvals",
         "POST",
-        "/api/approvals",
+        "/dashboard/api/approvals",
         '{"id":"x","approve":"yes","scope":"always"}'
       )
       assert.strictEqual(decision.status, 400)
@@ -141,10 +155,10 @@ describe("a path that leads nowhere", () => {
       const gateway = yield* Gateway.open(place)
       for (const [method, path] of [
         ["GET", "/"],
-        ["GET", "/api/nothing"],
-        ["DELETE", "/api/agents"],
-        ["GET", `/api/agentz?key=${secret}`],
-        ["GET", "/api/agents/../../etc/passwd"]
+        ["GET", "/dashboard/api/nothing"],
+        ["DELETE", "/dashboard/api/agents"],
+        ["GET", `/dashboard/api/agentz?key=${secret}`],
+        ["GET", "/dashboard/api/agents/../../etc/passwd"]
       ] as const) {
         const { status, text } = yield* gateway.raw("agents", method, path)
         assert.strictEqual(status, 404, path)
@@ -167,7 +181,7 @@ describe("a handler that breaks", () => {
       const gateway = yield* Gateway.open(place, { sessions: breaking })
       const listening = Logger.make(({ cause, message }) => void logged.push(`${String(message)} ${String(cause)}`))
       const { status, text } = yield* gateway
-        .raw("sessions", "GET", "/api/sessions")
+        .raw("sessions", "GET", "/dashboard/api/sessions")
         .pipe(Effect.provide(Logger.add(listening)))
       assert.strictEqual(status, 500)
       assert.strictEqual(told(text)._tag, "InternalFailure")
@@ -187,8 +201,8 @@ describe("a handler that breaks", () => {
         Effect.map(SessionStore, (store) => ({ ...store, list: () => Effect.die("broken") }))
       ).pipe(Layer.provide(sessionLayer))
       const gateway = yield* Gateway.open(place, { sessions: breaking })
-      assert.strictEqual((yield* gateway.raw("sessions", "GET", "/api/sessions")).status, 500)
-      assert.strictEqual((yield* gateway.raw("sessions", "GET", `/api/sessions/${session}`)).status, 404)
+      assert.strictEqual((yield* gateway.raw("sessions", "GET", "/dashboard/api/sessions")).status, 500)
+      assert.strictEqual((yield* gateway.raw("sessions", "GET", `/dashboard/api/sessions/${session}`)).status, 404)
     }).pipe(Effect.scoped)
   )
 })

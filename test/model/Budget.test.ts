@@ -7,6 +7,7 @@ import { type BudgetLease, isGenuine } from "../../src/domain/Proof.ts"
 import { Audit } from "../../src/kernel/Audit.ts"
 import { Database } from "../../src/kernel/Database.ts"
 import { Events } from "../../src/kernel/Events.ts"
+import { owner } from "../../src/domain/Ids.ts"
 import * as Budget from "../../src/model/Budget.ts"
 import * as Holder from "../../src/model/budget/Holder.ts"
 import { agentWith, ground, one, runId, settingsOf } from "../support/scripted-provider.ts"
@@ -20,6 +21,8 @@ const caps = (tokens: number | undefined, cost: number | undefined, action: Caps
   })
 const ask = (agent: Agent, tokens: number, cost = tokens, run = runId(1)): Budget.Reservation => ({
   agent,
+  principal: owner,
+  allowance: null,
   run,
   model: one,
   tokens,

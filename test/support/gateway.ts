@@ -8,19 +8,22 @@ import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { Effect } from "effect"
 import * as App from "../../src/App.ts"
 import type { GroupName } from "../../src/contract/Api.ts"
+import { Caller, type CallerInfo, localOwner } from "../../src/domain/Caller.ts"
 import type { Place } from "./path.ts"
 
 const origin = "http://gateway.test"
 
 /** Open until the scope closes. A group that does not start is a broken test. */
-export const open = ({ options }: Place, replaced: Partial<App.Parts> = {}) =>
+export const open = ({ options }: Place, replaced: Partial<App.Parts> = {}, caller: CallerInfo = localOwner) =>
   Effect.gen(function* () {
     const app = yield* App.open(options, { ...App.parts, ...replaced })
     // In the runtime of whoever asks, so that what is logged on the way reaches the asker's logger.
     const handlerOf = (group: GroupName) =>
       Effect.gen(function* () {
         const handler = yield* Effect.orDie(app.handler(group))
-        return HttpApp.toWebHandlerRuntime(yield* Effect.runtime<never>())(handler)
+        return HttpApp.toWebHandlerRuntime(yield* Effect.runtime<never>())(
+          Effect.provideService(handler, Caller, caller)
+        )
       })
     return {
       /** The derived client of one group. */

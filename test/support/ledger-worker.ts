@@ -17,7 +17,7 @@ import { deskMigrations } from "../../src/kernel/migrations/desk.ts"
 import * as Budget from "../../src/model/Budget.ts"
 import { layerTemporary } from "./database.ts"
 import { agentWith, layerSettings, one, runId, settingsOf } from "./scripted-provider.ts"
-import { AgentId } from "../../src/domain/Ids.ts"
+import { AgentId, owner } from "../../src/domain/Ids.ts"
 
 export const sharedCap = { tokens: 9_000, cost: 8_000 }
 export const sharedAgent = agentWith({
@@ -60,6 +60,8 @@ const spend = (number: number, rounds: number) =>
           const got = yield* Effect.either(
             budget.reserve({
               agent: sharedAgent,
+              principal: owner,
+              allowance: null,
               run: runId(number * 100 + index),
               model: one,
               tokens: size,

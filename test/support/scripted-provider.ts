@@ -207,6 +207,7 @@ export const callOf = (agent: Agent, text = "hi", run = runId(1)) => {
   const call: Router.ModelCall<never> = {
     agent,
     principal: owner,
+    allowance: null,
     run,
     chain: [agent.model.primary, ...agent.model.failover],
     request: mintScanned(requestOf(text)),

@@ -186,10 +186,19 @@ export const attempt = <E>(
         yield* audit.note(failedEvent(call, number, found.left, 0))
         return Either.left(found.left)
       }
-      const reserved = yield* budget.reserve({ agent: call.agent, run: call.run, model, ...worst }).pipe(
-        Effect.map(Either.right),
-        Effect.catchTag("BudgetExceeded", (refused) => Effect.succeed(Either.left(refused)))
-      )
+      const reserved = yield* budget
+        .reserve({
+          agent: call.agent,
+          principal: call.principal,
+          allowance: call.allowance,
+          run: call.run,
+          model,
+          ...worst
+        })
+        .pipe(
+          Effect.map(Either.right),
+          Effect.catchTag("BudgetExceeded", (refused) => Effect.succeed(Either.left(refused)))
+        )
       if (Either.isLeft(reserved)) return Either.left(reserved.left)
       const lease = reserved.right
       const startedAt = yield* Clock.currentTimeMillis
