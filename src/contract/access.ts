@@ -5,6 +5,7 @@
 import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import { Schema } from "effect"
+import { worded } from "./failures.ts"
 
 /** No credential, or none that counts. */
 export class Unauthenticated extends Schema.TaggedError<Unauthenticated>()(
@@ -85,12 +86,12 @@ export class UnsupportedBody extends Schema.TaggedError<UnsupportedBody>()(
 
 /** How the door, or an endpoint's own rule, can refuse any request. */
 export const Refused = Schema.Union(
-  Unauthenticated,
-  Forbidden,
-  TooManyRequests,
-  NotForThisDoor,
-  BodyTooLarge,
-  UnsupportedBody
+  worded(Unauthenticated),
+  worded(Forbidden),
+  worded(TooManyRequests),
+  worded(NotForThisDoor),
+  worded(BodyTooLarge),
+  worded(UnsupportedBody)
 )
 export type Refused = typeof Refused.Type
 

@@ -4,7 +4,7 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { ApprovalDecision, ApprovalInvalid, ApprovalRequest } from "../domain/Tool.ts"
 import { Owns, Reads } from "./access.ts"
-import { about, base, GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed, worded } from "./failures.ts"
 
 export const ApprovalsGroup = HttpApiGroup.make("approvals")
   .annotateContext(about("What waits for a human, and the human's answer."))
@@ -25,8 +25,8 @@ export const ApprovalsGroup = HttpApiGroup.make("approvals")
       )
       .setPayload(ApprovalDecision)
       .addSuccess(Schema.Void)
-      .addError(ApprovalInvalid, { status: 409 })
-      .addError(GroundFailed)
+      .addError(worded(ApprovalInvalid), { status: 409 })
+      .addError(worded(GroundFailed))
   )
 
 export const ApprovalsApi = base.add(ApprovalsGroup)

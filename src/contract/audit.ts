@@ -5,7 +5,7 @@ import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import { Schema } from "effect"
 import { AuditEntry, AuditReport, AuditType } from "../domain/Audit.ts"
 import { Owns, Reads } from "./access.ts"
-import { about, base, GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed, worded } from "./failures.ts"
 
 export const AuditGroup = HttpApiGroup.make("audit")
   .annotateContext(about("The tamper-evident log."))
@@ -16,7 +16,7 @@ export const AuditGroup = HttpApiGroup.make("audit")
         about("Verify the audit log", "Checks every entry, checkpoint and witness, and lists each sign of damage.")
       )
       .addSuccess(AuditReport)
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
   .add(
     HttpApiEndpoint.get("tail", "/dashboard/api/audit")
@@ -34,7 +34,7 @@ export const AuditGroup = HttpApiGroup.make("audit")
         })
       )
       .addSuccess(Schema.Array(AuditEntry))
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
   // One AuditEntry per line. The export itself is recorded first.
   .add(
@@ -47,7 +47,7 @@ export const AuditGroup = HttpApiGroup.make("audit")
         )
       )
       .addSuccess(HttpApiSchema.Text({ contentType: "application/x-ndjson" }))
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
 
 export const AuditApi = base.add(AuditGroup)

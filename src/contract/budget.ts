@@ -5,7 +5,7 @@ import { Schema } from "effect"
 import { AgentNotFound } from "../domain/Agent.ts"
 import { AgentBudget } from "../domain/Budget.ts"
 import { Owns, Reads } from "./access.ts"
-import { about, base, GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed, worded } from "./failures.ts"
 
 export const BudgetGroup = HttpApiGroup.make("budget")
   .annotateContext(about("What was spent and what is reserved."))
@@ -16,7 +16,7 @@ export const BudgetGroup = HttpApiGroup.make("budget")
         about("Show spending and caps", "Per agent and period: spent, reserved, cap, and whether the agent is paused.")
       )
       .addSuccess(Schema.Array(AgentBudget))
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
   .add(
     HttpApiEndpoint.post("resume", "/dashboard/api/budget/:agent/resume")
@@ -24,8 +24,8 @@ export const BudgetGroup = HttpApiGroup.make("budget")
       .annotateContext(about("Lift an agent's pause", "Answers whether the agent was paused at all."))
       .setPath(Schema.Struct({ agent: Schema.String }))
       .addSuccess(Schema.Struct({ resumed: Schema.Boolean }))
-      .addError(AgentNotFound, { status: 404 })
-      .addError(GroundFailed)
+      .addError(worded(AgentNotFound), { status: 404 })
+      .addError(worded(GroundFailed))
   )
 
 export const BudgetApi = base.add(BudgetGroup)

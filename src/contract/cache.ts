@@ -4,7 +4,7 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { CacheStats } from "../domain/Cache.ts"
 import { Owns, Reads } from "./access.ts"
-import { about, base, GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed, worded } from "./failures.ts"
 
 const Removed = Schema.Struct({ removed: Schema.Int })
 
@@ -15,21 +15,21 @@ export const CacheGroup = HttpApiGroup.make("cache")
       .middleware(Reads)
       .annotateContext(about("Show how often the cache helped"))
       .addSuccess(CacheStats)
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
   .add(
     HttpApiEndpoint.post("clear", "/dashboard/api/cache/clear")
       .middleware(Owns)
       .annotateContext(about("Remove every cached answer"))
       .addSuccess(Removed)
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
   .add(
     HttpApiEndpoint.post("purge", "/dashboard/api/cache/purge")
       .middleware(Owns)
       .annotateContext(about("Remove expired answers only"))
       .addSuccess(Removed)
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
 
 export const CacheApi = base.add(CacheGroup)

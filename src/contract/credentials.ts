@@ -5,7 +5,7 @@ import { Schema } from "effect"
 import { CredentialInfo, InvalidCredential } from "../domain/Credential.ts"
 import { ProviderName } from "../domain/Model.ts"
 import { Owns, Reads } from "./access.ts"
-import { about, base, GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed, worded } from "./failures.ts"
 
 const path = Schema.Struct({ provider: ProviderName })
 
@@ -16,7 +16,7 @@ export const CredentialsGroup = HttpApiGroup.make("credentials")
       .middleware(Reads)
       .annotateContext(about("List stored keys", "Names, fingerprints and dates; never a secret."))
       .addSuccess(Schema.Array(CredentialInfo))
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
   .add(
     HttpApiEndpoint.put("set", "/dashboard/api/credentials/:provider")
@@ -25,8 +25,8 @@ export const CredentialsGroup = HttpApiGroup.make("credentials")
       .setPath(path)
       .setPayload(Schema.Struct({ secret: Schema.Redacted(Schema.String) }))
       .addSuccess(CredentialInfo)
-      .addError(InvalidCredential, { status: 400 })
-      .addError(GroundFailed)
+      .addError(worded(InvalidCredential), { status: 400 })
+      .addError(worded(GroundFailed))
   )
   .add(
     HttpApiEndpoint.del("remove", "/dashboard/api/credentials/:provider")
@@ -34,7 +34,7 @@ export const CredentialsGroup = HttpApiGroup.make("credentials")
       .annotateContext(about("Remove a provider's key", "Answers whether there was one."))
       .setPath(path)
       .addSuccess(Schema.Struct({ removed: Schema.Boolean }))
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
 
 export const CredentialsApi = base.add(CredentialsGroup)

@@ -3,7 +3,7 @@ import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { Schema } from "effect"
 import { Owns } from "./access.ts"
-import { about, base, GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed, worded } from "./failures.ts"
 
 export class KeyRotated extends Schema.Class<KeyRotated>("KeyRotated")({
   what: Schema.Literal("passphrase", "data"),
@@ -21,14 +21,14 @@ export const KeysGroup = HttpApiGroup.make("keys")
       .annotateContext(about("Change the master key", "Wraps the data keys anew; no sealed value changes."))
       .setPayload(Schema.Struct({ newPassphrase: Schema.Redacted(Schema.String) }))
       .addSuccess(KeyRotated)
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
   .add(
     HttpApiEndpoint.post("rotateData", "/dashboard/api/keys/rotate-data")
       .middleware(Owns)
       .annotateContext(about("Change the data keys", "Seals every value anew; can be cut off and run again."))
       .addSuccess(KeyRotated)
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
 
 export const KeysApi = base.add(KeysGroup)

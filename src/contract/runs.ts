@@ -15,7 +15,7 @@ import { RunEvent } from "../domain/RunEvent.ts"
 import { NothingToResume, SessionCorrupt, SessionNotFound, SessionOfOtherAgent } from "../domain/Session.ts"
 import { ThreatBlocked } from "../domain/Threat.ts"
 import { Chats } from "./access.ts"
-import { about, base, GroundFailed, InternalFailure } from "./failures.ts"
+import { about, base, GroundFailed, InternalFailure, worded } from "./failures.ts"
 
 /** A message of one person: long enough for a pasted file, short enough to scan and to keep. Characters. */
 export const maxMessageLength = 200_000
@@ -35,19 +35,19 @@ export class StartRun extends Schema.Class<StartRun>("StartRun")({
 
 /** All ways in which a run can fail once it was asked for. */
 export const RunFailure = Schema.Union(
-  AgentNotFound,
-  SessionNotFound,
-  SessionCorrupt,
-  SessionOfOtherAgent,
-  NothingToResume,
-  ThreatBlocked,
-  ModelUnavailable,
-  UnknownPrice,
-  BudgetExceeded,
-  AgentPaused,
-  AuditUnavailable,
-  GroundFailed,
-  InternalFailure
+  worded(AgentNotFound),
+  worded(SessionNotFound),
+  worded(SessionCorrupt),
+  worded(SessionOfOtherAgent),
+  worded(NothingToResume),
+  worded(ThreatBlocked),
+  worded(ModelUnavailable),
+  worded(UnknownPrice),
+  worded(BudgetExceeded),
+  worded(AgentPaused),
+  worded(AuditUnavailable),
+  worded(GroundFailed),
+  worded(InternalFailure)
 )
 export type RunFailure = typeof RunFailure.Type
 

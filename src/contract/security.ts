@@ -5,7 +5,7 @@ import { Schema } from "effect"
 import { SandboxProbe, SecurityCheck } from "../domain/Security.ts"
 import { SandboxUnavailable } from "../domain/Tool.ts"
 import { Owns } from "./access.ts"
-import { about, base, GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed, worded } from "./failures.ts"
 
 export const SecurityGroup = HttpApiGroup.make("security")
   .annotateContext(about("How well this set-up is secured."))
@@ -16,7 +16,7 @@ export const SecurityGroup = HttpApiGroup.make("security")
         about("Test the sandbox", "Tries to break out of the profile that tools get, and says what was confined.")
       )
       .addSuccess(Schema.Struct({ backend: Schema.String, probes: Schema.Array(SandboxProbe) }))
-      .addError(SandboxUnavailable, { status: 503 })
+      .addError(worded(SandboxUnavailable), { status: 503 })
   )
   .add(
     HttpApiEndpoint.post("audit", "/dashboard/api/security/audit")
@@ -25,7 +25,7 @@ export const SecurityGroup = HttpApiGroup.make("security")
         about("Check the whole set-up", "Every check with its severity and a fix; the failed ones first.")
       )
       .addSuccess(Schema.Array(SecurityCheck))
-      .addError(GroundFailed)
+      .addError(worded(GroundFailed))
   )
 
 export const SecurityApi = base.add(SecurityGroup)

@@ -5,7 +5,7 @@ import { Schema } from "effect"
 import { AgentId, SessionId } from "../domain/Ids.ts"
 import { SessionCorrupt, SessionLog, SessionNotFound, SessionSummary } from "../domain/Session.ts"
 import { Owns, Sees } from "./access.ts"
-import { about, base, GroundFailed } from "./failures.ts"
+import { about, base, GroundFailed, worded } from "./failures.ts"
 
 export const SessionsGroup = HttpApiGroup.make("sessions")
   .annotateContext(about("Conversations."))
@@ -22,8 +22,8 @@ export const SessionsGroup = HttpApiGroup.make("sessions")
         })
       )
       .addSuccess(Schema.Array(SessionSummary))
-      .addError(SessionCorrupt, { status: 500 })
-      .addError(GroundFailed)
+      .addError(worded(SessionCorrupt), { status: 500 })
+      .addError(worded(GroundFailed))
   )
   .add(
     HttpApiEndpoint.get("show", "/dashboard/api/sessions/:id")
@@ -31,9 +31,9 @@ export const SessionsGroup = HttpApiGroup.make("sessions")
       .annotateContext(about("Read a session", "Its summary and its whole log."))
       .setPath(Schema.Struct({ id: SessionId }))
       .addSuccess(SessionLog)
-      .addError(SessionNotFound, { status: 404 })
-      .addError(SessionCorrupt, { status: 500 })
-      .addError(GroundFailed)
+      .addError(worded(SessionNotFound), { status: 404 })
+      .addError(worded(SessionCorrupt), { status: 500 })
+      .addError(worded(GroundFailed))
   )
   // Reading a session out of the gateway is recorded; `show` on the owner's own screen is not.
   .add(
@@ -42,9 +42,9 @@ export const SessionsGroup = HttpApiGroup.make("sessions")
       .annotateContext(about("Export a session", "As reading it, and recorded in the audit log."))
       .setPath(Schema.Struct({ id: SessionId }))
       .addSuccess(SessionLog)
-      .addError(SessionNotFound, { status: 404 })
-      .addError(SessionCorrupt, { status: 500 })
-      .addError(GroundFailed)
+      .addError(worded(SessionNotFound), { status: 404 })
+      .addError(worded(SessionCorrupt), { status: 500 })
+      .addError(worded(GroundFailed))
   )
 
 export const SessionsApi = base.add(SessionsGroup)

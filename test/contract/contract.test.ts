@@ -3,11 +3,13 @@
  * document; and everything that goes over the wire comes back as it went.
  */
 import * as HttpApi from "@effect/platform/HttpApi"
+import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Context, FastCheck as fc, Option, Schema, SchemaAST } from "effect"
 import { Api } from "../../src/contract/Api.ts"
-import { GroundFailed, InternalFailure } from "../../src/contract/failures.ts"
+import { Forbidden, Refused } from "../../src/contract/access.ts"
+import { GroundFailed, InternalFailure, worded } from "../../src/contract/failures.ts"
 import { KeyRotated } from "../../src/contract/keys.ts"
 import { RunEventJson, RunFailureJson, StartRun } from "../../src/contract/runs.ts"
 import { Agent } from "../../src/domain/Agent.ts"
@@ -26,13 +28,21 @@ interface Endpoint {
   readonly path: string
   readonly summary: string
   readonly description: string
-  readonly errors: ReadonlyMap<number, string>
+  /** Names of the errors by status. */
+  readonly errors: ReadonlyMap<number, ReadonlyArray<string>>
+  /** Names of the access rules. */
+  readonly access: ReadonlyArray<string>
 }
+
+const membersOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> =>
+  SchemaAST.isUnion(ast) ? ast.types.flatMap(membersOf) : [ast]
+const nameOf = (ast: SchemaAST.AST) => Option.getOrElse(SchemaAST.getJSONIdentifier(ast), () => `${ast}`)
+const statusesOf = (ast: SchemaAST.AST) => Map.groupBy(membersOf(ast), HttpApiSchema.getStatusErrorAST)
 
 const endpoints: Array<Endpoint> = []
 HttpApi.reflect(Api, {
   onGroup: () => undefined,
-  onEndpoint: ({ endpoint, errors, group, mergedAnnotations }) => {
+  onEndpoint: ({ endpoint, errors, group, mergedAnnotations, middleware }) => {
     endpoints.push({
       group: group.identifier,
       name: endpoint.name,
@@ -43,9 +53,10 @@ HttpApi.reflect(Api, {
       errors: new Map(
         [...errors].map(([status, { ast }]) => [
           status,
-          Option.match(ast, { onNone: () => "", onSome: (found) => JSON.stringify(found) })
+          Option.match(ast, { onNone: () => [], onSome: (found) => membersOf(found).map(nameOf) })
         ])
-      )
+      ),
+      access: [...middleware].map(({ key }) => key.replace("ai-desk/contract/", ""))
     })
   }
 })
@@ -59,10 +70,11 @@ describe("every endpoint", () => {
     it(`${keyOf(endpoint)} says what it is for, and stands under its group's path`, () => {
       assert.match(endpoint.summary, /^[A-Z][^.]+$/, "a summary of a few words, without a full stop")
       assert.isAbove(endpoint.description.length, 0)
-      const under =
-        endpoint.path === `/dashboard/api/${endpoint.group}` ||
-        endpoint.path.startsWith(`/dashboard/api/${endpoint.group}/`)
-      assert.isTrue(under, endpoint.path)
+      // What other programs look for stands where they look for it.
+      assert.match(
+        endpoint.path,
+        new RegExp(`^(/dashboard/api/${endpoint.group}(/|$)|/v1/|/(healthz|readyz|metrics)$)`)
+      )
       assert.isTrue(endpoint.method !== "GET" || !/set|remove|clear|stop|rotate/.test(endpoint.name))
     })
   }
@@ -72,38 +84,46 @@ describe("every endpoint", () => {
     assert.lengthOf(new Set(asked), asked.length)
   })
 
-  const statuses: Readonly<Record<string, ReadonlyArray<number>>> = {
-    "agents.list": [400, 500],
-    "approvals.pending": [400, 500],
-    "approvals.answer": [400, 409, 500, 503],
-    "audit.export": [400, 500, 503],
-    "audit.tail": [400, 500, 503],
-    "audit.verify": [400, 500, 503],
-    "budget.resume": [400, 404, 500, 503],
-    "budget.show": [400, 500, 503],
-    "cache.clear": [400, 500, 503],
-    "cache.purge": [400, 500, 503],
-    "cache.stats": [400, 500, 503],
-    "credentials.list": [400, 500, 503],
-    "credentials.remove": [400, 500, 503],
-    "credentials.set": [400, 500, 503],
-    "keys.rotateData": [400, 500, 503],
-    "keys.rotatePassphrase": [400, 500, 503],
-    "runs.resume": [400, 500],
-    "runs.start": [400, 500],
-    "runs.stop": [400, 500],
-    "security.audit": [400, 500, 503],
-    "security.sandboxCheck": [400, 500, 503],
-    "sessions.export": [400, 404, 500, 503],
-    "sessions.list": [400, 500, 503],
-    "sessions.show": [400, 404, 500, 503]
-  }
-  it("fails with the statuses that are written here", () => {
-    const found = Object.fromEntries(
-      endpoints.map((endpoint) => [keyOf(endpoint), [...endpoint.errors.keys()].sort((a, b) => a - b)])
-    )
-    assert.deepStrictEqual(found, statuses)
+  it("can be refused by its access rule, and is answered in a documented way when anything breaks", () => {
+    const refusals = statusesOf(Refused.ast)
+    assert.deepStrictEqual([...refusals.keys()].sort(), [401, 403, 413, 415, 421, 429])
+    for (const endpoint of endpoints) {
+      const all = [...refusals.keys(), 400, 500]
+      assert.includeMembers([...endpoint.errors.keys()], all, keyOf(endpoint))
+    }
   })
+
+  it("names one access rule, and only looks under a rule for readers", () => {
+    for (const endpoint of endpoints) {
+      assert.lengthOf(endpoint.access, 1, keyOf(endpoint))
+      const [rule = ""] = endpoint.access
+      assert.include(["Owns", "Reads", "Chats", "Sees", "Calls", "Open"], rule, keyOf(endpoint))
+      if (rule === "Reads" || rule === "Sees") assert.strictEqual(endpoint.method, "GET", keyOf(endpoint))
+    }
+  })
+
+  it("fails with statuses that say what they mean, the same one for the same error everywhere", () => {
+    const found = new Map<string, Set<number>>()
+    for (const { errors } of endpoints) {
+      for (const [status, names] of errors) {
+        for (const name of names) found.set(name, (found.get(name) ?? new Set()).add(status))
+      }
+    }
+    for (const [name, statuses] of found) {
+      const [status = 0, ...others] = statuses
+      assert.deepStrictEqual(others, [], name)
+      if (name.endsWith("NotFound")) assert.strictEqual(status, 404, name)
+      if (name.endsWith("Corrupt") || name === "InternalFailure") assert.strictEqual(status, 500, name)
+      if (name === "GroundFailed" || name.endsWith("Unavailable")) assert.strictEqual(status, 503, name)
+    }
+  })
+})
+
+/** As much of a JSON Schema as is looked at here. */
+const Shape = Schema.Struct({
+  $ref: Schema.optional(Schema.String),
+  anyOf: Schema.optional(Schema.Array(Schema.Unknown)),
+  required: Schema.optional(Schema.Array(Schema.String))
 })
 
 describe("the OpenAPI document", () => {
@@ -116,7 +136,51 @@ describe("the OpenAPI document", () => {
     assert.strictEqual(document.info.title, "Ai_DESK")
   })
 
+  it("says of every failure what is wrong, in words", () => {
+    const named: Readonly<Record<string, unknown>> = document.components.schemas
+    const resolve = (schema: unknown): ReadonlyArray<unknown> => {
+      const { $ref, anyOf } = Schema.decodeUnknownSync(Shape)(schema)
+      if ($ref !== undefined) return resolve(named[$ref.replace("#/components/schemas/", "")])
+      return anyOf === undefined ? [schema] : anyOf.flatMap(resolve)
+    }
+    for (const [path, operations] of Object.entries(document.paths)) {
+      for (const [method, { responses }] of Object.entries(operations)) {
+        for (const [status, { content }] of Object.entries(responses)) {
+          if (Number(status) < 400) continue
+          const alternatives = resolve(content?.["application/json"]?.schema)
+          assert.isAbove(alternatives.length, 0)
+          for (const alternative of alternatives) {
+            const { required } = Schema.decodeUnknownSync(Shape)(alternative)
+            assert.include(required ?? [], "message", `${method} ${path} ${status}`)
+          }
+        }
+      }
+    }
+  })
+
   it("is plain JSON", () => assert.deepStrictEqual(JSON.parse(JSON.stringify(document)).openapi, document.openapi))
+})
+
+describe("an error over the wire", () => {
+  const failure = new GroundFailed({ kind: "DatabaseError", detail: "the disk is full", fix: "free some space" })
+  const wire = worded(GroundFailed)
+  const body = { _tag: "GroundFailed", kind: "DatabaseError", detail: "the disk is full", fix: "free some space" }
+
+  it("has its words beside its fields", () =>
+    assert.deepStrictEqual<unknown>(Schema.encodeSync(wire)(failure), { ...body, message: "the disk is full" }))
+
+  it("is the same error again, whatever words came with it", () => {
+    const read = Schema.decodeUnknownSync(wire)({ ...body, message: "all is well" })
+    assert.instanceOf(read, GroundFailed)
+    assert.deepStrictEqual(read, failure)
+    assert.strictEqual(read.message, "the disk is full")
+  })
+
+  it("keeps its status, and has a fix only if it knows one", () => {
+    assert.strictEqual(HttpApiSchema.getStatusErrorAST(wire.ast), 503)
+    const forbidden = Schema.encodeSync(worded(Forbidden))(new Forbidden({ detail: "no" }))
+    assert.deepStrictEqual<unknown>(forbidden, { _tag: "Forbidden", detail: "no", message: "no" })
+  })
 })
 
 describe("what goes over the wire comes back as it went", () => {
