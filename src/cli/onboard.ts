@@ -3,7 +3,7 @@
  * Whatever can be found wrong is found before the first file is written.
  */
 import { existsSync } from "node:fs"
-import { dirname, isAbsolute, relative, resolve } from "node:path"
+import { dirname } from "node:path"
 import { Effect, Redacted, Schema } from "effect"
 import { CredentialsApi } from "../contract/credentials.ts"
 import { ToolProfile } from "../domain/Agent.ts"
@@ -18,42 +18,17 @@ import { amountOf, type Choice, hidden, line, select } from "./prompts.ts"
 import { InvalidInput, readSecret } from "./secrets.ts"
 import { agentName, appOptions, config, inProcess, json, present, settingsOptions } from "./shared.ts"
 
-const rehearsal = ModelRef.make("rehearsal/rehearsal-1")
+const providers: ReadonlyArray<Choice<ModelRef>> = Setup.answerers.map(({ description, model, title }) => ({
+  title,
+  value: model,
+  description
+}))
 
-const providers: ReadonlyArray<Choice<ModelRef>> = [
-  { title: "rehearsal", value: rehearsal, description: "built in, no key, no network: to look around" },
-  { title: "Anthropic", value: ModelRef.make("anthropic/claude-sonnet-4-6"), description: "needs an API key" },
-  { title: "Google", value: ModelRef.make("google/gemini-2.5-flash"), description: "needs an API key" },
-  {
-    title: "OpenRouter",
-    value: ModelRef.make("openrouter/anthropic/claude-sonnet-4.6"),
-    description: "needs an API key"
-  }
-]
-
-/** With the variable that may hold its key. A new settings file knows no other provider. */
-const known: Readonly<Record<string, string | null>> = {
-  rehearsal: null,
-  anthropic: "ANTHROPIC_API_KEY",
-  google: "GOOGLE_AI_API_KEY",
-  openrouter: "OPENROUTER_API_KEY"
-}
-
-const profiles: ReadonlyArray<Choice<ToolProfile>> = [
-  { title: "readonly", value: "readonly", description: "may list, read and search files in its workspace" },
-  { title: "deny-all", value: "deny-all", description: "may only talk" },
-  { title: "full", value: "full", description: "may also write and run commands, each after asking you" }
-]
-
-interface Choices {
-  readonly agent: AgentId
-  readonly model: ModelRef
-  readonly workspace: string
-  readonly profile: ToolProfile
-  readonly daily: number
-  /** Typed by the person; null: one is made, or is known already. */
-  readonly passphrase: Redacted.Redacted<string> | null
-}
+const profiles: ReadonlyArray<Choice<ToolProfile>> = Setup.profiles.map(({ description, value }) => ({
+  title: value,
+  value,
+  description
+}))
 
 const askPassphrase = Effect.gen(function* () {
   const how = yield* select("Everything is stored encrypted. Master key:", [
@@ -73,7 +48,7 @@ const askPassphrase = Effect.gen(function* () {
 })
 
 /** The questions, each with the option's value to start from. */
-const askPerson = (start: Choices, keyKnown: boolean) =>
+const askPerson = (start: Setup.Choices, keyKnown: boolean) =>
   Effect.gen(function* () {
     const passphrase = keyKnown ? null : yield* askPassphrase
     const model = yield* select("Who answers?", providers)
@@ -86,79 +61,48 @@ const askPerson = (start: Choices, keyKnown: boolean) =>
     }
     const workspace = yield* line("Its workspace (the only folder it sees)", start.workspace)
     const profile = yield* select("What may it do?", profiles)
-    const daily = yield* amountOf("At most, in USD a day", 0, 10_000)
-    const choices: Choices = { agent: name, model, workspace, profile, daily, passphrase }
+    const daily = yield* amountOf("At most, in USD a day", 0, Setup.mostDaily)
+    const choices: Setup.Choices = { agent: name, model, workspace, profile, daily, passphrase, key: null }
     return choices
   })
 
-const contains = (outer: string, inner: string): boolean => {
-  const way = relative(outer, inner)
-  return way === "" || !(way.startsWith("..") || isAbsolute(way))
-}
-
-interface Place {
-  readonly config: string
-  readonly keyFile: string
-  readonly before: LoadedSettings
-}
-
-/** Whether the choices can become a set-up that works. */
-const checkChoices = (choices: Choices, place: Place) =>
-  Effect.gen(function* () {
-    const { provider } = splitModelRef(choices.model)
-    if (!Object.hasOwn(known, provider)) {
-      return yield* new InvalidInput({
-        detail: `--model: there is no provider "${provider}"; expected one of ${Object.keys(known).join(", ")}`,
-        fix: "choose one of these; others can be added later under `providers` in ai-desk.json"
-      })
-    }
-    const workspace = resolve(dirname(place.config), choices.workspace)
-    const inside = [place.config, place.before.dataDir, place.keyFile].find((path) => contains(workspace, path))
-    if (inside !== undefined) {
-      return yield* new InvalidInput({
-        detail: `--workspace: ${workspace} contains ${inside}, which no agent may see`,
-        fix: "choose a folder that holds nothing else, for example ./workspace"
-      })
-    }
-    const weak =
-      choices.passphrase === null
-        ? place.before.masterKey === null
-          ? undefined
-          : Setup.weakness(Redacted.value(place.before.masterKey))
-        : Setup.weakness(Redacted.value(choices.passphrase))
-    if (weak !== undefined) {
-      return yield* new InvalidInput({ detail: weak, fix: "choose a longer passphrase, or let one be made" })
-    }
+/** Every wrong choice at once, in the words of the options. */
+const checkChoices = (choices: Setup.Choices, place: Setup.Place) => {
+  const problems = Setup.problemsOf(choices, place)
+  const [first] = problems
+  if (first === undefined) return Effect.void
+  const options: Partial<Record<keyof Setup.Choices, string>> = {
+    agent: "--agent: ",
+    model: "--model: ",
+    workspace: "--workspace: ",
+    daily: "--daily-usd: "
+  }
+  return new InvalidInput({
+    detail: problems.map(({ detail, field }) => `${options[field] ?? ""}${detail}`).join("; "),
+    fix: first.fix
   })
+}
 
 /** The provider's key, when one is needed and none is in the environment. */
 const providerKey = (model: ModelRef, before: LoadedSettings, asks: boolean) =>
   Effect.gen(function* () {
-    const { provider } = splitModelRef(model)
-    const variable = known[provider] ?? null
-    if (variable === null || before.providerKeys.has(provider)) return null
-    const secret = yield* readSecret(`API key for ${provider}`, asks).pipe(
+    const needs = Setup.missingKey(model, before)
+    if (needs === null) return null
+    return yield* readSecret(`API key for ${needs.provider}`, asks).pipe(
       Effect.mapError(
         (error) =>
           new InvalidInput({
-            detail: `no key for ${provider}: ${error.detail}; nothing was written`,
-            fix: `set ${variable}, or pipe the key in: ai-desk onboard --yes --model ${model} < key.txt`
+            detail: `no key for ${needs.provider}: ${error.detail}; nothing was written`,
+            fix: `set ${needs.variable}, or pipe the key in: ai-desk onboard --yes --model ${model} < key.txt`
           })
       )
     )
-    if (/[^\x21-\x7e]/.test(Redacted.value(secret))) {
-      return yield* new InvalidInput({
-        detail: `the key for ${provider} has spaces or unusual characters; nothing was written`,
-        fix: "copy it again, on one line"
-      })
-    }
-    return { provider, secret }
   })
 
-const storeKey = ({ provider, secret }: { readonly provider: string; readonly secret: Redacted.Redacted<string> }) =>
+const storeKey = (model: ModelRef, secret: Redacted.Redacted<string>) =>
   Effect.gen(function* () {
     const client = yield* ControlClient.use(CredentialsApi, "credentials")
-    yield* client.credentials.set({ path: { provider }, payload: { secret } })
+    yield* client.credentials.set({ path: { provider: splitModelRef(model).provider }, payload: { secret } })
   })
 
 const setUp = verb({
@@ -190,7 +134,12 @@ const setUp = verb({
       "Which tools it may use; readonly otherwise.",
       "readonly" as const
     ),
-    dailyUsd: optionOr(amount(0, 10_000, "USD"), "USD", "The most that it may spend in a day; 5 otherwise.", 5),
+    dailyUsd: optionOr(
+      amount(0, Setup.mostDaily, "USD"),
+      "USD",
+      "The most that it may spend in a day; 5 otherwise.",
+      5
+    ),
     config,
     json
   },
@@ -209,32 +158,24 @@ const setUp = verb({
             fix: "ai-desk onboard --yes"
           })
         }
-        const given: Choices = {
+        const given: Setup.Choices = {
           agent: input.agent,
-          model: input.model ?? rehearsal,
+          model: input.model ?? Setup.rehearsal,
           workspace: input.workspace,
           profile: input.profile,
           daily: input.dailyUsd,
-          passphrase: null
+          passphrase: null,
+          key: null
         }
-        const keyKnown = before.masterKey !== null
-        const choices = input.yes ? given : yield* askPerson(given, keyKnown)
-        const keyFile = Setup.keyFileFor(before.home, target)
-        yield* checkChoices(choices, { config: target, keyFile, before })
-        const key = yield* providerKey(choices.model, before, !input.yes)
-        const done = yield* Setup.write({
-          config: target,
-          agent: choices.agent,
-          workspace: choices.workspace,
-          model: choices.model,
-          profile: choices.profile,
-          dailyCost: choices.daily,
-          ...(keyKnown
-            ? {}
-            : { masterKey: { file: keyFile, secret: choices.passphrase ?? (yield* Setup.generateMasterKey) } })
-        })
+        const place: Setup.Place = { config: target, keyFile: Setup.keyFileFor(before.home, target), before }
+        const answers = input.yes ? given : yield* askPerson(given, before.masterKey !== null)
+        yield* checkChoices(answers, place)
+        const key = yield* providerKey(answers.model, before, !input.yes)
+        const choices = { ...answers, key }
+        yield* checkChoices(choices, place)
+        const done = yield* Setup.write(yield* Setup.plan(choices, place))
         const reach = yield* appOptions(target)
-        if (key !== null) yield* storeKey(key).pipe(Effect.scoped, inProcess(reach))
+        if (key !== null) yield* storeKey(choices.model, key).pipe(Effect.scoped, inProcess(reach))
         yield* output.result(done, () =>
           [
             `settings   ${done.config}`,

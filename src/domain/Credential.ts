@@ -18,3 +18,18 @@ export class InvalidCredential extends Schema.TaggedError<InvalidCredential>()("
     return `that is not usable as a key for ${this.provider}: ${this.reason}`
   }
 }
+
+const shortest = 8
+const longest = 4096
+
+/** Why this cannot be a provider's key, in words that do not repeat it; or undefined. `value` is trimmed. */
+export const unusableKey = (value: string): string | undefined => {
+  if (value === "") return "it is empty"
+  if (value.length < shortest) return `it has fewer than ${shortest} characters`
+  if (value.length > longest) return `it has more than ${longest} characters`
+  if (/\s/u.test(value)) return "it has a space or a line break in it"
+  if (/[\p{Cc}\p{Cf}\p{Cs}]/u.test(value)) return "it has an invisible character in it"
+  // Sent in an HTTP header, which takes nothing else.
+  if (!/^[\x21-\x7e]+$/.test(value)) return "it has a character that no provider's key has"
+  return undefined
+}

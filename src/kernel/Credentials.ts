@@ -8,7 +8,7 @@
  */
 import { Clock, Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import { AuditEvent, type AuditUnavailable } from "../domain/Audit.ts"
-import { CredentialInfo, InvalidCredential } from "../domain/Credential.ts"
+import { CredentialInfo, InvalidCredential, unusableKey } from "../domain/Credential.ts"
 import type { ProviderName } from "../domain/Model.ts"
 import { Audit } from "./Audit.ts"
 import { Crypto, type DecryptFailed } from "./Crypto.ts"
@@ -32,21 +32,6 @@ export class Credentials extends Context.Tag("ai-desk/kernel/Credentials")<
     ) => Effect.Effect<Option.Option<Redacted.Redacted<string>>, DatabaseError | DecryptFailed>
   }
 >() {}
-
-const shortest = 8
-const longest = 4096
-
-/** Why this cannot be a key, in words that do not repeat it; or undefined. `value` is trimmed. */
-const unusable = (value: string): string | undefined => {
-  if (value === "") return "it is empty"
-  if (value.length < shortest) return `it has fewer than ${shortest} characters`
-  if (value.length > longest) return `it has more than ${longest} characters`
-  if (/\s/u.test(value)) return "it has a space or a line break in it"
-  if (/[\p{Cc}\p{Cf}\p{Cs}]/u.test(value)) return "it has an invisible character in it"
-  // Sent in an HTTP header, which takes nothing else.
-  if (!/^[\x21-\x7e]+$/.test(value)) return "it has a character that no provider's key has"
-  return undefined
-}
 
 const address = (provider: ProviderName) => ({ table: "credentials", row: provider, column: "sealed" })
 const utf8 = new TextEncoder()
@@ -85,7 +70,7 @@ const make = Effect.gen(function* () {
     const value = Redacted.value(given).trim()
     const secret = Redacted.make(value)
     Secrets.register(secret)
-    const reason = unusable(value)
+    const reason = unusableKey(value)
     if (reason !== undefined) return yield* new InvalidCredential({ provider, reason })
     const fingerprint = yield* fingerprintOf(provider, secret)
     const updatedAt = yield* Clock.currentTimeMillis

@@ -9,11 +9,27 @@ import { existsSync, mkdirSync } from "node:fs"
 import { basename, dirname, join, relative, resolve } from "node:path"
 import { Effect, Redacted, Schema } from "effect"
 import type { ToolProfile } from "../domain/Agent.ts"
-import type { AgentId } from "../domain/Ids.ts"
+import { AgentId } from "../domain/Ids.ts"
 import type { ModelRef } from "../domain/Model.ts"
 import { appendLine, type FileError, fileError, replaceFile } from "./DurableFile.ts"
 
-export { generateMasterKey, weakness } from "./keyring/KeyringFile.ts"
+import { generateMasterKey } from "./keyring/KeyringFile.ts"
+import { type Choices, type Place, workspaceOf } from "./setup/Choices.ts"
+
+export { generateMasterKey } from "./keyring/KeyringFile.ts"
+export {
+  type Answerer,
+  answerers,
+  type ChoiceProblem,
+  type Choices,
+  missingKey,
+  mostDaily,
+  type Place,
+  problemsOf,
+  profiles,
+  rehearsal,
+  workspaceOf
+} from "./setup/Choices.ts"
 
 export interface SetupChoices {
   /** Absolute path of the ai-desk.json to write. */
@@ -25,6 +41,8 @@ export interface SetupChoices {
   readonly profile: ToolProfile
   /** USD. */
   readonly dailyCost: number
+  /** How people will prove who they are; absent: by token. */
+  readonly auth?: "token" | "password"
   /** Absent when one is already known, from the environment or a file. */
   readonly masterKey?: { readonly file: string; readonly secret: Redacted.Redacted<string> }
 }
@@ -50,6 +68,27 @@ const makeFolder = (path: string) =>
     catch: (cause) => fileError(path, "create", cause)
   })
 
+/** What is written for choices in which nothing is wrong. A master key is made where none is known and none was typed. */
+export const plan = (
+  choices: Choices,
+  place: Place,
+  auth: "token" | "password" = "token"
+): Effect.Effect<SetupChoices> =>
+  Effect.gen(function* () {
+    return {
+      config: place.config,
+      agent: AgentId.make(choices.agent),
+      workspace: workspaceOf(choices.workspace, place),
+      model: choices.model,
+      profile: choices.profile,
+      dailyCost: choices.daily,
+      auth,
+      ...(place.before.masterKey === null
+        ? { masterKey: { file: place.keyFile, secret: choices.passphrase ?? (yield* generateMasterKey) } }
+        : {})
+    }
+  })
+
 /** Fails before anything is written when something would be overwritten. */
 export const write = (choices: SetupChoices): Effect.Effect<SetupDone, AlreadySetUp | FileError> =>
   Effect.gen(function* () {
@@ -68,6 +107,7 @@ export const write = (choices: SetupChoices): Effect.Effect<SetupDone, AlreadySe
     }
     const inside = relative(dir, workspace)
     const settings = {
+      ...(choices.auth === undefined || choices.auth === "token" ? {} : { gateway: { auth: { mode: choices.auth } } }),
       agents: {
         defaults: {
           model: { primary: choices.model },
