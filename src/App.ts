@@ -46,6 +46,7 @@ const DataDirWriter = lazily(() => import("./kernel/DataDir.ts").then((m) => m.l
 const Keyring = lazily(() => import("./kernel/Keyring.ts").then((m) => Layer.provideMerge(m.layerCrypto, m.layer)))
 const Database = lazily(() => import("./kernel/Database.ts").then((m) => m.layer))
 const Credentials = lazily(() => import("./kernel/Credentials.ts").then((m) => m.layer))
+const Certificates = lazily(() => import("./gateway/Certificates.ts").then((m) => m.layer))
 const Rotation = lazily(() => import("./kernel/Rotation.ts").then((m) => m.layer))
 const Pricing = lazily(() => import("./model/Pricing.ts").then((m) => m.layer))
 const ResponseCache = lazily(() => import("./model/ResponseCache.ts").then((m) => m.layer))
@@ -106,6 +107,12 @@ const routes = {
     Promise.all([import("./contract/credentials.ts"), import("./gateway/handlers/credentials.ts")]).then(
       ([contract, { layer }]) =>
         HttpApiBuilder.api(contract.CredentialsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    )
+  ),
+  certificates: lazily(() =>
+    Promise.all([import("./contract/certificates.ts"), import("./gateway/handlers/certificates.ts")]).then(
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.CertificatesApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   security: lazily(() =>
@@ -175,6 +182,7 @@ const groupsOf = ({ ground, shared, exclusive, sandbox, agent }: ReturnType<type
     cache: routes.cache.pipe(Layer.provide(ResponseCache), Layer.provide(shared)),
     audit: Layer.provide(routes.audit, shared),
     credentials: Layer.provide(routes.credentials, shared),
+    certificates: routes.certificates.pipe(Layer.provide(Certificates), Layer.provide(shared)),
     security: routes.security.pipe(
       Layer.provide(SecurityAudit),
       Layer.provide(ToolRegistry),

@@ -4,6 +4,7 @@ import * as agent from "./agent.ts"
 import * as audit from "./audit.ts"
 import * as budget from "./budget.ts"
 import * as cache from "./cache.ts"
+import * as cert from "./cert.ts"
 import * as config from "./config.ts"
 import * as credential from "./credential.ts"
 import { groupCommand } from "./Grammar.ts"
@@ -21,6 +22,7 @@ export const groups = {
   budget: budget.group,
   cache: cache.group,
   credential: credential.group,
+  cert: cert.group,
   key: key.group,
   sandbox: sandbox.group,
   security: security.group,

@@ -30,6 +30,7 @@ const commands: Readonly<Record<string, Entry>> = {
   budget: { summary: "Spending and caps.", load: () => import("./budget.ts") },
   cache: { summary: "The response cache.", load: () => import("./cache.ts") },
   credential: { summary: "Provider keys, sealed at rest.", load: () => import("./credential.ts") },
+  cert: { summary: "Client certificates.", load: () => import("./cert.ts") },
   key: { summary: "The keys that everything is encrypted with.", load: () => import("./key.ts") },
   sandbox: { summary: "The sandbox in which tools run.", load: () => import("./sandbox.ts") },
   security: { summary: "Weaknesses of this set-up.", load: () => import("./security.ts") },

@@ -4,6 +4,7 @@ import { ApprovalsGroup } from "./approvals.ts"
 import { AuditGroup } from "./audit.ts"
 import { BudgetGroup } from "./budget.ts"
 import { CacheGroup } from "./cache.ts"
+import { CertificatesGroup } from "./certificates.ts"
 import { CredentialsGroup } from "./credentials.ts"
 import { base } from "./failures.ts"
 import { KeysGroup } from "./keys.ts"
@@ -20,6 +21,7 @@ export const Api = base
   .add(CacheGroup)
   .add(AuditGroup)
   .add(CredentialsGroup)
+  .add(CertificatesGroup)
   .add(SecurityGroup)
   .add(KeysGroup)
 
@@ -33,5 +35,6 @@ export type GroupName =
   | "cache"
   | "audit"
   | "credentials"
+  | "certificates"
   | "security"
   | "keys"

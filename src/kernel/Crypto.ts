@@ -17,6 +17,7 @@ export const Purpose = Schema.Literal(
   "sessions",
   "cache",
   "approvals",
+  "certificates",
   "audit-mac",
   "audit-signing",
   "fingerprint",
@@ -168,6 +169,50 @@ export const decrypt = (key: SecretKey, associated: Uint8Array, sealed: Uint8Arr
     return undefined
   }
 }
+
+// --- Certificates ---
+
+/** For the library that makes certificates, which takes the web's interface. */
+export const webCrypto = nodeCrypto.webcrypto
+
+/** What stands in a PEM certificate; the first one of a chain. */
+export interface CertificateFacts {
+  /** Hex SHA-256 of the public key (SPKI). */
+  readonly pin: string
+  /** Hex SHA-256 of the whole certificate. */
+  readonly fingerprint: string
+  /** Epoch milliseconds. */
+  readonly validFrom: number
+  readonly validUntil: number
+  /** As OpenSSL prints them: `DNS:desk.example.org, IP Address:127.0.0.1`. */
+  readonly alternativeNames: string
+}
+
+const parsed = <A>(read: () => A): A | undefined => {
+  try {
+    return read()
+  } catch {
+    // OpenSSL's words for it are of no use to anyone; the caller names the file.
+    return undefined
+  }
+}
+
+/** Undefined for what is no PEM certificate. */
+export const certificateFacts = (pem: string): CertificateFacts | undefined =>
+  parsed(() => {
+    const certificate = new nodeCrypto.X509Certificate(pem)
+    return {
+      pin: sha256Hex(certificate.publicKey.export({ type: "spki", format: "der" })),
+      fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
+      validFrom: certificate.validFromDate.getTime(),
+      validUntil: certificate.validToDate.getTime(),
+      alternativeNames: certificate.subjectAltName ?? ""
+    }
+  })
+
+/** Whether a PEM private key is the certificate's; undefined when it cannot be read as one without a passphrase. */
+export const keyFitsCertificate = (certificate: string, key: string): boolean | undefined =>
+  parsed(() => new nodeCrypto.X509Certificate(certificate).checkPrivateKey(nodeCrypto.createPrivateKey(key)))
 
 // --- Key from a passphrase ---
 

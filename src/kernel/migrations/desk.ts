@@ -9,9 +9,13 @@ import type { Migrations } from "../database/Connection.ts"
 import { credentials } from "./0001_credentials.ts"
 import { budget } from "./0002_budget.ts"
 import { sessions } from "./0003_sessions.ts"
+import { allowances } from "./0007_allowances.ts"
+import { certificates } from "./0008_certificates.ts"
 
 export const deskMigrations: Migrations = {
   "0001_credentials": credentials,
   "0002_budget": budget,
-  "0003_sessions": sessions
+  "0003_sessions": sessions,
+  "0007_allowances": allowances,
+  "0008_certificates": certificates
 }
