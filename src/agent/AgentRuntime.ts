@@ -9,16 +9,17 @@
  * its end. A run that is stopped while it waits for its turn has left nothing in the log.
  */
 import { Cause, Chunk, Clock, Context, Effect, Exit, Fiber, Layer, Mailbox, Ref, Stream } from "effect"
-import type { Agent, AgentNotFound } from "../domain/Agent.ts"
+import { Agent, type AgentNotFound } from "../domain/Agent.ts"
 import type { Allowance } from "../domain/Caller.ts"
 import { AuditEvent, type AuditUnavailable } from "../domain/Audit.ts"
 import type { PrincipalId, RunId, SessionId } from "../domain/Ids.ts"
-import { userText } from "../domain/Message.ts"
+import type { Taint } from "../domain/Labels.ts"
+import { type Message, textOf, userText } from "../domain/Message.ts"
 import { noUsage } from "../domain/Model.ts"
 import { NanoUsd } from "../domain/Money.ts"
 import { MessageScanned, RunEnded, type RunEvent, RunStarted } from "../domain/RunEvent.ts"
 import { NothingToResume, type SessionCorrupt, SessionNotFound, SessionOfOtherAgent } from "../domain/Session.ts"
-import { MessageAccepted, type TurnEnd, TurnEnded } from "../domain/SessionEvent.ts"
+import { HistoryGiven, MessageAccepted, type TurnEnd, TurnEnded } from "../domain/SessionEvent.ts"
 import type { ThreatBlocked } from "../domain/Threat.ts"
 import { Audit } from "../kernel/Audit.ts"
 import type { DatabaseError } from "../kernel/Database.ts"
@@ -43,6 +44,18 @@ export interface RunRequest {
   /** What the principal may spend, beside the agent's own caps; absent: no more than those. */
   readonly allowance?: Allowance
   readonly message: string
+  /** What a client carries of a conversation that was held elsewhere; begins a new session. */
+  readonly history?: GivenHistory
+  /** At most so many tokens per answer, where that is less than the agent's own. */
+  readonly maxOutputTokens?: number
+}
+
+/** Every text in it is scanned as the message is; what is not the person's own counts as untrusted. */
+export interface GivenHistory {
+  /** The client's system prompt. */
+  readonly instructions: string
+  readonly messages: ReadonlyArray<Message>
+  readonly taint: Taint
 }
 
 export type RunError =
@@ -70,6 +83,11 @@ export class AgentRuntime extends Context.Tag("ai-desk/agent/AgentRuntime")<
     readonly stop: (run: RunId) => Effect.Effect<boolean>
   }
 >() {}
+
+const limited = (agent: Agent, maxOutputTokens: number | undefined): Agent =>
+  maxOutputTokens === undefined || maxOutputTokens >= agent.maxOutputTokens
+    ? agent
+    : new Agent({ ...agent, maxOutputTokens }, true)
 
 const interruptedReport = "The gateway stopped during this turn."
 const stoppedReport = "Stopped on request."
@@ -176,7 +194,13 @@ const make = Effect.gen(function* () {
   const scanMessage = (request: RunRequest, agent: Agent, run: RunId) =>
     Effect.gen(function* () {
       const before = yield* Clock.currentTimeNanos
-      const verdict = yield* scanner.scan(request.message).pipe(
+      const given = request.history
+      const earlier = (given?.messages ?? []).flatMap((message) => (message._tag === "User" ? [textOf(message)] : []))
+      const others = [given?.instructions ?? "", ...earlier].filter((text) => text.trim() !== "")
+      const verdict = yield* Effect.zipRight(
+        Effect.forEach(others, scanner.scan, { discard: true }),
+        scanner.scan(request.message)
+      ).pipe(
         Effect.tapErrorTag("ThreatBlocked", (blocked) =>
           audit.append(
             new AuditEvent(
@@ -234,7 +258,7 @@ const make = Effect.gen(function* () {
 
   const body = (request: RunRequest, run: RunId, emit: Emit) =>
     Effect.gen(function* () {
-      const agent = yield* chooseAgent(request)
+      const agent = limited(yield* chooseAgent(request), request.maxOutputTokens)
       const session = request.session ?? (yield* newId("sess"))
       yield* emit(new RunStarted({ run, session, agent: agent.id }, true))
       yield* emit(yield* scanMessage(request, agent, run))
@@ -253,9 +277,11 @@ const make = Effect.gen(function* () {
           })
           const before = (yield* ctx.view).run
           if (before !== null && before.ended === null) yield* closeInterrupted(ctx, before)
-          const { message, principal } = request
+          const { history, message, principal } = request
+          const given = history === undefined ? [] : [new HistoryGiven({ run, ...history }, true)]
           // Durable in one commit with the first thing that is done with it: the reservation, or the end.
           const accept = ctx.defer(
+            ...given,
             new MessageAccepted({ run, agent: agent.id, principal, message: userText(message) }, true)
           )
           const note = auditRun(ctx, "message.accepted", { characters: message.length })

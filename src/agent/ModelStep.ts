@@ -108,9 +108,9 @@ export const make = Effect.gen(function* () {
   const buildRequest = Effect.fn("ModelStep.buildRequest")(function* (ctx: RunContext) {
     const { agent } = ctx
     const tools = yield* policy.offered(agent)
-    const system = systemPrompt(agent, houseRules)
     const { contextWindow } = yield* pricing.price(agent.model.primary)
     const view = yield* ctx.view
+    const system = systemPrompt(agent, houseRules, view.instructions)
     const compacted = yield* compactor.view({
       agent,
       messages: view.messages,

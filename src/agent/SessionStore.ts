@@ -23,7 +23,7 @@ export interface SessionFilter {
 export class SessionStore extends Context.Tag("ai-desk/agent/SessionStore")<
   SessionStore,
   {
-    /** Adds events to a session; the first append, which must begin with MessageAccepted, creates it. */
+    /** Adds events to a session; the first append, which must begin with MessageAccepted (or with HistoryGiven before it), creates it. */
     readonly append: (
       session: SessionId,
       events: readonly [SessionEvent, ...ReadonlyArray<SessionEvent>]
@@ -106,9 +106,9 @@ const make = Effect.gen(function* () {
     const bodies = yield* Effect.forEach(events, (event, i) =>
       crypto.seal("sessions", bodyAddress(session, start + i), utf8.encode(encodeEvent(event)))
     )
-    const opening = events[0]
+    const opening = events[0]._tag === "HistoryGiven" ? events[1] : events[0]
     const title =
-      first === undefined && opening._tag === "MessageAccepted"
+      first === undefined && opening?._tag === "MessageAccepted"
         ? yield* crypto.seal(
             "sessions",
             titleAddress(session),
@@ -118,7 +118,7 @@ const make = Effect.gen(function* () {
     yield* desk.write<void, DatabaseError>((db, fail) => {
       const open = openRunAfter(first?.open_run ?? null, events)
       const changed =
-        title !== undefined && opening._tag === "MessageAccepted"
+        title !== undefined && opening?._tag === "MessageAccepted"
           ? db.run(
               "INSERT INTO sessions (id, agent, principal, title, events, open_run, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
               session,

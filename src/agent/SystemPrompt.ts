@@ -8,6 +8,10 @@ import * as Prompts from "./Prompts.ts"
 /** The house rules, read once at start: a package without them does not start. */
 export const rules = Prompts.load("system.v1")
 
-/** The text sent as `system`. */
-export const systemPrompt = (agent: Agent, houseRules: string): string =>
-  agent.systemPrompt.trim() === "" ? houseRules : `${agent.systemPrompt.trim()}\n\n${houseRules}`
+/** The text sent as `system`; a client program's own instructions come last and change nothing above them. */
+export const systemPrompt = (agent: Agent, houseRules: string, instructions = ""): string => {
+  const own = agent.systemPrompt.trim() === "" ? houseRules : `${agent.systemPrompt.trim()}\n\n${houseRules}`
+  return instructions.trim() === ""
+    ? own
+    : `${own}\n\nThe program through which the person speaks asks for the following, within the rules above:\n\n${instructions.trim()}`
+}

@@ -46,6 +46,8 @@ export interface RunState {
 }
 
 export interface SessionView {
+  /** The client's system prompt. Empty: it gave none. */
+  readonly instructions: string
   /** What a model is shown, before compaction; complete pairs only, but for the calls still open. */
   readonly messages: ReadonlyArray<Message>
   readonly calls: ReadonlyArray<CallState>
@@ -54,7 +56,14 @@ export interface SessionView {
   readonly run: RunState | null
 }
 
-export const emptyView: SessionView = { messages: [], calls: [], results: [], taint: untainted, run: null }
+export const emptyView: SessionView = {
+  instructions: "",
+  messages: [],
+  calls: [],
+  results: [],
+  taint: untainted,
+  run: null
+}
 
 const noRun = {
   ended: null,
@@ -151,6 +160,12 @@ const answered = (before: SessionView, message: AssistantMessage): SessionView =
 /** One event further. */
 export const step = (view: SessionView, event: SessionEvent): SessionView =>
   Match.value(event).pipe(
+    Match.tag("HistoryGiven", (e) => ({
+      ...view,
+      instructions: e.instructions,
+      messages: [...view.messages, ...e.messages],
+      taint: view.taint.join(e.taint)
+    })),
     Match.tag("MessageAccepted", (e) => {
       const closed = closeCalls(view)
       return {

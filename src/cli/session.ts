@@ -50,6 +50,8 @@ const list = verb({
 /** A session's event as one paragraph of a transcript; null for bookkeeping. */
 const paragraph = (event: SessionEvent): string | null => {
   switch (event._tag) {
+    case "HistoryGiven":
+      return `the client brought ${event.messages.length} earlier messages`
     case "MessageAccepted":
       return `you: ${textOf(event.message)}`
     case "AnsweredFromCache":

@@ -36,7 +36,8 @@ export class AgentBudget extends Schema.Class<AgentBudget>("AgentBudget")({
 
 export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("BudgetExceeded", {
   agent: AgentId,
-  scope: Schema.Literal("daily", "monthly", "run"),
+  /** `token-…`: what the caller's own credential may spend, whatever the agent has left. */
+  scope: Schema.Literal("daily", "monthly", "run", "token-daily", "token-monthly"),
   unit: Schema.Literal("tokens", "usd"),
   /** Tokens, or nano-USD. */
   cap: Schema.Finite,
@@ -45,10 +46,12 @@ export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("Budget
 }) {
   override get message(): string {
     const show = (n: number) => (this.unit === "usd" ? formatUsd(n) : `${n} tokens`)
-    const scope = this.scope === "run" ? "per-run" : this.scope
-    return `agent ${this.agent}: the ${scope} cap of ${show(this.cap)} would be passed (${show(this.used)} spent or reserved, at most ${show(this.requested)} more asked)`
+    const scope = this.scope === "run" ? "per-run" : this.scope.replace("token-", "")
+    const whose = this.scope.startsWith("token-") ? "this token" : `agent ${this.agent}`
+    return `${whose}: the ${scope} cap of ${show(this.cap)} would be passed (${show(this.used)} spent or reserved, at most ${show(this.requested)} more asked)`
   }
   get fix(): string {
+    if (this.scope.startsWith("token-")) return "wait for the next period, or use a token that may spend more"
     return this.scope === "run"
       ? `raise agents.…budget.perRun in ai-desk.json, or ask for less`
       : `wait for the next period, or raise agents.…budget.${this.scope} in ai-desk.json`

@@ -35,13 +35,33 @@ export class ToolSpec extends Schema.Class<ToolSpec>("ToolSpec")({
   parameters: Schema.Record({ key: Schema.String, value: Schema.Unknown })
 }) {}
 
+/** Which tools a model may or must call: as it likes, none, at least one, or this one. */
+export const ToolChoice = Schema.Union(
+  Schema.Literal("auto", "none", "required"),
+  Schema.Struct({ name: Schema.String })
+)
+export type ToolChoice = typeof ToolChoice.Type
+
 /** A request before it is addressed to a model. `maxOutputTokens` bounds the worst case that is reserved. */
 export class ModelRequest extends Schema.Class<ModelRequest>("ModelRequest")({
   system: Schema.String,
   messages: Schema.NonEmptyArray(Message),
   tools: Schema.Array(ToolSpec),
   maxOutputTokens: Schema.Int.pipe(Schema.positive()),
-  temperature: Schema.optional(Schema.Number.pipe(Schema.between(0, 2)))
+  temperature: Schema.optional(Schema.Number.pipe(Schema.between(0, 2))),
+  topP: Schema.optional(Schema.Number.pipe(Schema.between(0, 1))),
+  /** Texts before which the answer ends. */
+  stop: Schema.optional(Schema.Array(Schema.String)),
+  toolChoice: Schema.optional(ToolChoice),
+  /** False: at most one call per answer, where the provider can be told so. */
+  parallelCalls: Schema.optional(Schema.Boolean),
+  /** The answer is to be JSON: any object, or one of this schema. */
+  format: Schema.optional(
+    Schema.Struct({
+      name: Schema.String,
+      schema: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+    })
+  )
 }) {}
 
 const Tokens = Schema.Int.pipe(Schema.nonNegative(), Schema.lessThanOrEqualTo(1e9))

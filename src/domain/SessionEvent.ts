@@ -12,6 +12,18 @@ import { ToolOutcome } from "./Tool.ts"
 
 const inRun = { run: RunId }
 
+/**
+ * What a client carries of a conversation that was not held here: the first event of the session
+ * that it opens. Only the person's own texts in it are trusted, and only after a scan.
+ */
+export class HistoryGiven extends Schema.TaggedClass<HistoryGiven>()("HistoryGiven", {
+  ...inRun,
+  /** The client's own system prompt; stands after the owner's, never in its place. Empty: none. */
+  instructions: Schema.String,
+  messages: Schema.Array(Message),
+  taint: Taint
+}) {}
+
 export class MessageAccepted extends Schema.TaggedClass<MessageAccepted>()("MessageAccepted", {
   ...inRun,
   agent: AgentId,
@@ -101,6 +113,7 @@ export class TurnEnded extends Schema.TaggedClass<TurnEnded>()("TurnEnded", {
 }) {}
 
 export const SessionEvent = Schema.Union(
+  HistoryGiven,
   MessageAccepted,
   AnsweredFromCache,
   ModelAsked,

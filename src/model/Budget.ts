@@ -9,6 +9,9 @@
  * period. A cap lowered in the settings holds from the next reservation on.
  * Only this module mints `BudgetLease`.
  *
+ * The same holds for what one caller may spend by its own allowance, over all agents: both are taken
+ * in one transaction. Such a cap refuses; it pauses nobody.
+ *
  * A breach pauses an agent when what is spent for good leaves no room for the request. A request
  * that fits once others' reservations are settled is refused without a pause.
  */
@@ -17,7 +20,7 @@ import type { Agent, Caps } from "../domain/Agent.ts"
 import { AuditEvent } from "../domain/Audit.ts"
 import { AgentBudget, type AgentPaused, type BudgetExceeded, PeriodStatus } from "../domain/Budget.ts"
 import type { Allowance } from "../domain/Caller.ts"
-import { AgentId, type PrincipalId, type RunId } from "../domain/Ids.ts"
+import { AgentId, owner, type PrincipalId, type RunId } from "../domain/Ids.ts"
 import type { ModelRef } from "../domain/Model.ts"
 import { NanoUsd } from "../domain/Money.ts"
 import { type BudgetLease, mintLease } from "../domain/Proof.ts"
@@ -59,6 +62,11 @@ export class Budget extends Context.Tag("ai-desk/model/Budget")<
     /** Settles as spent, at their full reservation, the leases of processes that are gone. Returns how many. */
     readonly recover: Effect.Effect<number, DatabaseError>
     readonly show: Effect.Effect<ReadonlyArray<AgentBudget>, DatabaseError>
+    /** What a principal other than the owner has spent and reserved in this day and month, over all agents. */
+    readonly spending: (
+      principal: PrincipalId,
+      allowance: Allowance | null
+    ) => Effect.Effect<ReadonlyArray<PeriodStatus>, DatabaseError>
     /** Lifts a pause until the next breach. False when the agent was not paused. */
     readonly resume: (agent: AgentId) => Effect.Effect<boolean, DatabaseError>
   }
@@ -77,6 +85,19 @@ const capsOf = ({ budget }: Agent): ReadonlyArray<Ledger.CapOf> => [
   capOf("daily", budget.daily, "block"),
   capOf("monthly", budget.monthly, "block")
 ]
+
+/** The owner has the agents' caps and no others. Everybody else is counted, also without a cap of their own. */
+const accountFor = (principal: PrincipalId, allowance: Allowance | null): Ledger.Account | null =>
+  principal === owner && allowance === null
+    ? null
+    : {
+        id: Ledger.accountOf(principal),
+        // Whatever their action says: a credential is refused, nothing is paused or let through for it.
+        caps: [
+          { ...capOf("token-daily", allowance?.daily, "block"), action: "block" },
+          { ...capOf("token-monthly", allowance?.monthly, "block"), action: "block" }
+        ]
+      }
 
 const isAmount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0
 
@@ -143,14 +164,29 @@ export const make = (holder: Holder.Holder) =>
       return yield* error
     })
 
-    const reserve = Effect.fn("Budget.reserve")(function* ({ agent, run, model, tokens, cost }: Reservation) {
+    const reserve = Effect.fn("Budget.reserve")(function* (reservation: Reservation) {
+      const { agent, allowance, cost, model, principal, run, tokens } = reservation
       // A bound that is no number would pass every comparison.
       if (!isAmount(tokens) || !isAmount(cost)) return yield* Effect.die(`not an amount to reserve: ${tokens}, ${cost}`)
       const { now, today } = yield* nowAndToday
       const lease = yield* newId("lease")
       const register = !(yield* Ref.get(registered))
       const caps = capsOf(agent)
-      const ask: Ledger.Ask = { lease, agent: agent.id, run, model, tokens, cost, caps, today, now, holder, register }
+      const account = accountFor(principal, allowance)
+      const ask: Ledger.Ask = {
+        lease,
+        agent: agent.id,
+        run,
+        model,
+        tokens,
+        cost,
+        caps,
+        account,
+        today,
+        now,
+        holder,
+        register
+      }
       const granted = yield* desk
         .write(
           Ledger.writing((db, fail: (error: Ledger.Refused | DatabaseError) => never) => Ledger.reserve(db, ask, fail))
@@ -235,6 +271,19 @@ export const make = (holder: Holder.Holder) =>
       })
     }).pipe(Effect.withSpan("Budget.show"))
 
+    const spending = Effect.fn("Budget.spending")(function* (principal: PrincipalId, allowance: Allowance | null) {
+      const { today } = yield* nowAndToday
+      return yield* desk.read((db) => {
+        const account = Ledger.accountOf(principal)
+        const day = Ledger.dayFor(Ledger.agentRow(db, account), today)
+        const month = Ledger.monthOf(day)
+        return [
+          statusOf("daily", day, allowance?.daily, Ledger.amounts(db, account, "token-daily", day)),
+          statusOf("monthly", month, allowance?.monthly, Ledger.amounts(db, account, "token-monthly", month))
+        ]
+      })
+    })
+
     const resume = Effect.fn("Budget.resume")(function* (agent: AgentId) {
       const { today } = yield* nowAndToday
       const lifted = yield* desk.write(Ledger.writing((db) => Ledger.resume(db, agent, today)))
@@ -263,6 +312,7 @@ export const make = (holder: Holder.Holder) =>
         settle: (lease, settlement) => Effect.uninterruptible(settle(lease, settlement)),
         recover: Effect.uninterruptible(recover),
         show,
+        spending,
         resume: (agent) => Effect.uninterruptible(resume(agent))
       })
     }

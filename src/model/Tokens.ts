@@ -62,7 +62,9 @@ export const upperBound = (request: ModelRequest): number => {
     request.tools.length === 0 ? 0 : withTools
   )
   const messages = request.messages.reduce((sum, message) => sum + messageBound(message), 0)
-  return perRequest + textBound(request.system) + tools + messages
+  // A schema for the answer is shown to the model as a tool's is.
+  const format = request.format === undefined ? 0 : perTool + withTools + jsonBound(request.format)
+  return perRequest + textBound(request.system) + tools + format + messages
 }
 
 /** A run of one letter class is one piece to the tokenizer, whose time is quadratic in a piece; cutting bounds it. */

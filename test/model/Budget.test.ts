@@ -7,9 +7,11 @@ import { type BudgetLease, isGenuine } from "../../src/domain/Proof.ts"
 import { Audit } from "../../src/kernel/Audit.ts"
 import { Database } from "../../src/kernel/Database.ts"
 import { Events } from "../../src/kernel/Events.ts"
-import { owner } from "../../src/domain/Ids.ts"
+import { Allowance } from "../../src/domain/Caller.ts"
+import { owner, PrincipalId } from "../../src/domain/Ids.ts"
 import * as Budget from "../../src/model/Budget.ts"
 import * as Holder from "../../src/model/budget/Holder.ts"
+import * as Ledger from "../../src/model/budget/Ledger.ts"
 import { agentWith, ground, one, runId, settingsOf } from "../support/scripted-provider.ts"
 
 const usd = (n: number): NanoUsd => NanoUsd.make(n)
@@ -43,10 +45,12 @@ const Row = Schema.Struct({
   spent: Schema.Number,
   reserved: Schema.Number
 })
-const rowsOf = (agent: Agent) =>
+const rowsNamed = (account: string) =>
   Effect.flatMap(Database, ({ desk }) =>
-    desk.read((db) => db.all("SELECT * FROM budget_periods WHERE agent = ? ORDER BY period_key", agent.id))
+    desk.read((db) => db.all("SELECT * FROM budget_periods WHERE agent = ? ORDER BY period_key", account))
   ).pipe(Effect.flatMap(Schema.decodeUnknown(Schema.Array(Row))))
+const rowsOf = (agent: Agent) => rowsNamed(agent.id)
+const tokenOf = (name: string): PrincipalId => PrincipalId.make(`token:${name}`)
 
 const auditOf = (agent: Agent) =>
   Effect.gen(function* () {
@@ -290,6 +294,91 @@ layer(environment)("Budget", (it) => {
     })
   )
 
+  it.scoped(
+    "a token's own cap holds over all agents, refuses without a pause, and leaves the agent's sums as they were",
+    () =>
+      Effect.gen(function* () {
+        yield* TestClock.setTime(noon)
+        const { service } = yield* instance
+        const someone = tokenOf("someone")
+        for (const action of ["pause", "block", "warn"] as const) {
+          const spender = {
+            principal: tokenOf(action),
+            allowance: new Allowance({ daily: caps(100, undefined, action) })
+          }
+          const [one, two] = [agentWith(), agentWith({ budget: { daily: caps(50, undefined, "pause") } })]
+          const lease = yield* service.reserve({ ...ask(one, 70), ...spender })
+          const refused = yield* Effect.flip(service.reserve({ ...ask(two, 40), ...spender }))
+          expect(refused).toMatchObject({
+            _tag: "BudgetExceeded",
+            scope: "token-daily",
+            cap: 100,
+            used: 70,
+            requested: 40
+          })
+          // Beyond both: the caller's own refusal comes first and pauses nobody.
+          yield* Effect.flip(service.reserve({ ...ask(two, 60), ...spender }))
+          expect(yield* rowsOf(two)).toEqual([])
+          expect(yield* auditOf(two)).toEqual(["budget.refused", "budget.refused"])
+          yield* service.reserve({ ...ask(two, 30), ...spender })
+          yield* service.settle(lease, { tokens: 10, cost: usd(10) })
+          yield* service.reserve({ ...ask(one, 60), ...spender })
+          expect(yield* service.spending(spender.principal, spender.allowance)).toMatchObject([
+            { period: "daily", key: "2026-11-22", spentTokens: 10, reservedTokens: 90, capTokens: 100 },
+            { period: "monthly", key: "2026-11", spentTokens: 10, reservedTokens: 90 }
+          ])
+          // Another token and the owner have their own.
+          yield* service.reserve({ ...ask(one, 90), principal: someone })
+          yield* service.reserve(ask(one, 90))
+        }
+      })
+  )
+
+  it.scoped(
+    "a token's monthly money cap holds, each day and month is counted anew, and a cap set later knows what was spent",
+    () =>
+      Effect.gen(function* () {
+        yield* TestClock.setTime(noon)
+        const { service } = yield* instance
+        const principal = tokenOf("monthly")
+        const agent = agentWith()
+        yield* service.settle(yield* service.reserve({ ...ask(agent, 5, 80), principal }), { tokens: 5, cost: usd(80) })
+        const allowance = new Allowance({
+          daily: caps(100, undefined, "block"),
+          monthly: caps(undefined, 100, "block")
+        })
+        const more = (cost: number) => service.reserve({ ...ask(agent, 5, cost), principal, allowance })
+        expect(yield* Effect.flip(more(21))).toMatchObject({ scope: "token-monthly", unit: "usd", used: 80 })
+        yield* TestClock.adjust(day)
+        expect(yield* Effect.flip(more(21))).toMatchObject({ scope: "token-monthly" })
+        yield* more(20)
+        yield* TestClock.adjust(10 * day)
+        yield* more(100)
+        // A clock set back opens no new period for it either.
+        yield* TestClock.setTime(noon)
+        expect(yield* Effect.flip(more(1))).toMatchObject({ scope: "token-monthly", used: 100 })
+        expect((yield* service.show).map((shown) => String(shown.agent)).filter((id) => id.includes("token"))).toEqual(
+          []
+        )
+      })
+  )
+
+  it.scoped("what a crash left reserved is charged to the token too", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(noon)
+      const me = yield* Holder.current
+      const ended = yield* Budget.make({ ...me, id: "ended-with-token", started: "1" })
+      const { service } = yield* Budget.make(me)
+      const spender = { principal: tokenOf("crash"), allowance: new Allowance({ daily: caps(50, undefined, "block") }) }
+      yield* ended.service.reserve({ ...ask(agentWith(), 20), ...spender })
+      yield* service.recover
+      expect((yield* service.spending(spender.principal, spender.allowance))[0]).toMatchObject({
+        spentTokens: 20,
+        reservedTokens: 0
+      })
+    })
+  )
+
   it.scoped("200 runs at once never pass the cap and fill it", () =>
     Effect.gen(function* () {
       const { service } = yield* instance
@@ -334,6 +423,8 @@ const operation = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("reserve" as const),
       who: fc.nat(2),
+      /** 0: the owner, who has no account. */
+      token: fc.nat(2),
       tokens: fc.nat(40),
       cost: fc.nat(400),
       run: fc.nat(3)
@@ -359,7 +450,7 @@ const operation = fc.oneof(
 type Operation = typeof operation extends fc.Arbitrary<infer A> ? A : never
 
 layer(environment)("Budget, whatever happens in whatever order", (it) => {
-  it.scoped("spent + reserved <= cap, and the sums are those of the leases", () =>
+  it.scoped("spent + reserved <= cap, for agents and tokens, and the sums are those of the leases", () =>
     Effect.gen(function* () {
       const me = yield* Holder.current
       const { desk } = yield* Database
@@ -378,13 +469,19 @@ layer(environment)("Budget, whatever happens in whatever order", (it) => {
               perRun: caps(undefined, 500, "block")
             }
           })
+          const spenders = [1, 2].map((n) => ({
+            principal: tokenOf(`${agent.id}-${n}`),
+            allowance: new Allowance({ daily: caps(60, undefined, "pause"), monthly: caps(undefined, 500, "block") })
+          }))
           const processes = [yield* start, yield* start, yield* start]
           const open: Array<{ readonly lease: BudgetLease; readonly who: string }> = []
           for (const op of operations) {
             switch (op.kind) {
               case "reserve": {
                 const { id, service } = processes[op.who]!
-                const got = yield* Effect.either(service.reserve(ask(agent, op.tokens, op.cost, runId(op.run))))
+                const got = yield* Effect.either(
+                  service.reserve({ ...ask(agent, op.tokens, op.cost, runId(op.run)), ...spenders[op.token - 1] })
+                )
                 if (Either.isRight(got)) open.push({ lease: got.right, who: id })
                 break
               }
@@ -432,6 +529,26 @@ layer(environment)("Budget, whatever happens in whatever order", (it) => {
               )
               const { period: _, period_key: __, ...found } = row
               expect(found).toEqual(sums)
+            }
+            for (const { principal } of spenders) {
+              const account = Ledger.accountOf(principal)
+              for (const row of yield* rowsNamed(account)) {
+                const cap = { "token-daily": [60, Infinity], "token-monthly": [Infinity, 500] }[row.period]!
+                expect(row.spent_tokens + row.reserved_tokens).toBeLessThanOrEqual(cap[0]!)
+                expect(row.spent + row.reserved).toBeLessThanOrEqual(cap[1]!)
+                const sums = yield* desk.read((db) =>
+                  db.get(
+                    `SELECT COALESCE(SUM(settled_tokens), 0) AS spent_tokens, COALESCE(SUM(settled_cost), 0) AS spent,
+                       COALESCE(SUM(CASE WHEN settled_at IS NULL THEN tokens ELSE 0 END), 0) AS reserved_tokens,
+                       COALESCE(SUM(CASE WHEN settled_at IS NULL THEN cost ELSE 0 END), 0) AS reserved
+                     FROM budget_leases WHERE account = ? AND account_day LIKE ?`,
+                    account,
+                    `${row.period_key}%`
+                  )
+                )
+                const { period: _, period_key: __, ...found } = row
+                expect(found).toEqual(sums)
+              }
             }
           }
         })

@@ -6,7 +6,7 @@ import { Database } from "../../src/kernel/Database.ts"
 import { Budget } from "../../src/model/Budget.ts"
 import { temporaryFolder } from "../support/database.ts"
 import { runId } from "../support/scripted-provider.ts"
-import { ledgerAt, sharedAgent, sharedCap } from "../support/ledger-worker.ts"
+import { ledgerAt, sharedAgent, sharedAllowance, sharedCap, sharedPrincipal } from "../support/ledger-worker.ts"
 
 const worker = new URL("../support/ledger-worker.ts", import.meta.url).pathname
 
@@ -82,12 +82,18 @@ describe("the ledger of four processes", () => {
 
         let looks = 0
         let busiest = 0
+        let tokenBusiest = 0
         const observe = Effect.gen(function* () {
           while (ended < workers.length) {
             for (const row of yield* look) {
               expect(row.tokens).toBeLessThanOrEqual(sharedCap.tokens)
               expect(row.cost).toBeLessThanOrEqual(sharedCap.cost)
               busiest = Math.max(busiest, row.reserved_tokens)
+            }
+            for (const status of yield* budget.spending(sharedPrincipal, sharedAllowance)) {
+              expect(status.spentTokens + status.reservedTokens).toBeLessThanOrEqual(status.capTokens ?? Infinity)
+              expect(status.spent + status.reserved).toBeLessThanOrEqual(status.cap ?? Infinity)
+              tokenBusiest = Math.max(tokenBusiest, status.spentTokens + status.reservedTokens)
             }
             looks += 1
             yield* Effect.sleep(1)
@@ -114,6 +120,7 @@ describe("the ledger of four processes", () => {
         expect(refused).toBeGreaterThan(0)
         expect(looks).toBeGreaterThan(20)
         expect(busiest).toBeGreaterThan(0)
+        expect(tokenBusiest).toBeGreaterThan(0)
 
         const open = yield* desk.read((db) =>
           db.all("SELECT id FROM budget_leases WHERE settled_at IS NULL AND holder IN (SELECT id FROM budget_holders)")
@@ -128,6 +135,15 @@ describe("the ledger of four processes", () => {
           expect(row).toMatchObject({ reserved_tokens: 0 })
           expect({ spent_tokens: row.spent_tokens, spent: row.spent }).toEqual(sums)
           expect(row.tokens).toBeLessThanOrEqual(sharedCap.tokens)
+        }
+        const ofToken = yield* desk.read((db) =>
+          db.get(
+            "SELECT SUM(settled_tokens) AS tokens, SUM(settled_cost) AS cost FROM budget_leases WHERE account IS NOT NULL"
+          )
+        )
+        for (const status of yield* budget.spending(sharedPrincipal, sharedAllowance)) {
+          expect({ tokens: status.spentTokens, cost: status.spent }).toEqual(ofToken)
+          expect(status.reservedTokens).toBe(0)
         }
       }).pipe(Effect.provide(ledgerAt(folder)))
     })

@@ -17,9 +17,16 @@ import { deskMigrations } from "../../src/kernel/migrations/desk.ts"
 import * as Budget from "../../src/model/Budget.ts"
 import { layerTemporary } from "./database.ts"
 import { agentWith, layerSettings, one, runId, settingsOf } from "./scripted-provider.ts"
-import { AgentId, owner } from "../../src/domain/Ids.ts"
+import { Allowance } from "../../src/domain/Caller.ts"
+import { AgentId, owner, PrincipalId } from "../../src/domain/Ids.ts"
 
 export const sharedCap = { tokens: 9_000, cost: 8_000 }
+/** Below the agent's, so that it is what holds. */
+export const sharedAllowance = new Allowance({
+  daily: new Caps({ tokens: 7_000, action: "block" }),
+  monthly: new Caps({ cost: NanoUsd.make(6_500), action: "block" })
+})
+export const sharedPrincipal = PrincipalId.make("token:shared")
 export const sharedAgent = agentWith({
   id: AgentId.make("shared"),
   budget: {
@@ -60,8 +67,9 @@ const spend = (number: number, rounds: number) =>
           const got = yield* Effect.either(
             budget.reserve({
               agent: sharedAgent,
-              principal: owner,
-              allowance: null,
+              // Every other fiber spends as the owner, so that both kinds of cap are met.
+              principal: index % 2 === 0 ? sharedPrincipal : owner,
+              allowance: index % 2 === 0 ? sharedAllowance : null,
               run: runId(number * 100 + index),
               model: one,
               tokens: size,

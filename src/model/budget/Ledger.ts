@@ -4,6 +4,10 @@
  * Guarantees: a reservation passes a hard cap only if `spent + reserved + asked <= cap` holds in
  * the very statement that adds it; it takes every cap or none; a settlement moves exactly what was
  * reserved, once, in the period that the reservation recorded.
+ *
+ * A caller's own spending is an account of its own in the same tables, named `@principal`, which no
+ * agent can be called. Its caps are taken in the same transaction as the agent's, before them, so
+ * that what a caller may not spend cannot pause an agent.
  */
 import { Option, Schema } from "effect"
 import { type BudgetAction, BudgetExceeded, AgentPaused } from "../../domain/Budget.ts"
@@ -22,6 +26,17 @@ export interface CapOf {
   readonly action: BudgetAction
 }
 
+/** What a caller spends, over all agents. */
+export interface Account {
+  /** As `accountOf` names it. */
+  readonly id: string
+  readonly caps: ReadonlyArray<CapOf>
+}
+
+/** No agent's id begins so. */
+const accountMark = "@"
+export const accountOf = (principal: string): string => `${accountMark}${principal}`
+
 export interface Ask {
   readonly lease: LeaseId
   readonly agent: AgentId
@@ -30,6 +45,8 @@ export interface Ask {
   readonly tokens: number
   readonly cost: number
   readonly caps: ReadonlyArray<CapOf>
+  /** Who else is charged. Null: nobody. */
+  readonly account: Account | null
   /** UTC day by the clock, `2026-11-22`. */
   readonly today: string
   readonly now: number
@@ -70,7 +87,8 @@ const PeriodRow = Schema.Struct({ ...Amounts.fields, warned: Schema.Number })
 const AgentRow = Schema.Struct({
   agent: Schema.String,
   day_key: Schema.String,
-  paused_scope: Schema.NullOr(Schema.Literal("daily", "monthly", "run")),
+  /** A `token-…` scope never pauses anybody. */
+  paused_scope: Schema.NullOr(Schema.Literal("daily", "monthly", "run", "token-daily", "token-monthly")),
   paused_key: Schema.NullOr(Schema.String),
   paused_reason: Schema.NullOr(Schema.String)
 })
@@ -81,7 +99,9 @@ const SettledRow = Schema.Struct({
   tokens: Schema.Number,
   cost: Schema.Number,
   day_key: Schema.String,
-  month_key: Schema.String
+  month_key: Schema.String,
+  account: Schema.NullOr(Schema.String),
+  account_day: Schema.NullOr(Schema.String)
 })
 export type SettledRow = typeof SettledRow.Type
 
@@ -143,6 +163,7 @@ export const agentRows = (db: Statements): ReadonlyArray<AgentRow> =>
   db
     .all("SELECT agent, day_key, paused_scope, paused_key, paused_reason FROM budget_agents ORDER BY agent")
     .flatMap((row) => Option.toArray(agentOf(row)))
+    .filter(({ agent }) => !agent.startsWith(accountMark))
 
 export const amounts = (db: Statements, agent: string, scope: Scope, key: string): Amounts =>
   Option.getOrElse(amountsOf(db.get(selectPeriod, agent, scope, key)), () => ({
@@ -152,14 +173,14 @@ export const amounts = (db: Statements, agent: string, scope: Scope, key: string
     reserved: 0
   }))
 
-const openDay = (db: Statements, ask: Ask, row: Option.Option<AgentRow>, day: string): void => {
+const openDay = (db: Statements, ask: Ask, of: string, row: Option.Option<AgentRow>, day: string): void => {
   if (Option.isNone(row)) {
-    db.run("INSERT INTO budget_agents (agent, day_key) VALUES (?, ?)", ask.agent, day)
+    db.run("INSERT INTO budget_agents (agent, day_key) VALUES (?, ?)", of, day)
   } else if (row.value.day_key !== day) {
-    db.run("UPDATE budget_agents SET day_key = ? WHERE agent = ?", day, ask.agent)
+    db.run("UPDATE budget_agents SET day_key = ? WHERE agent = ?", day, of)
     db.run(
       "DELETE FROM budget_periods WHERE agent = ? AND period = 'run' AND reserved = 0 AND reserved_tokens = 0 AND touched_at < ?",
-      ask.agent,
+      of,
       ask.now - keepRunsMs
     )
     db.run("DELETE FROM budget_leases WHERE settled_at IS NOT NULL AND settled_at < ?", ask.now - keepLeasesMs)
@@ -211,6 +232,60 @@ const warning = (cap: CapOf, key: string, found: Amounts): Option.Option<string>
   return Option.none()
 }
 
+/** `run`, day or month: what a scope's sums are kept under. */
+const keyFor = (scope: Scope, run: string, day: string): string =>
+  scope === "run" ? run : scope.endsWith("daily") ? day : monthOf(day)
+
+/** Takes one cap of an agent or account, or leaves through `fail`. Returns what to announce. */
+const takeCap = (
+  db: Statements,
+  ask: Ask,
+  of: string,
+  cap: CapOf,
+  day: string,
+  fail: (refused: Refused) => never
+): Option.Option<string> => {
+  const key = keyFor(cap.scope, ask.run, day)
+  const hard = cap.action !== "warn"
+  const attempt = () =>
+    periodOf(
+      db.get(
+        take,
+        ask.tokens,
+        ask.cost,
+        ask.now,
+        of,
+        cap.scope,
+        key,
+        ask.tokens,
+        hard ? (cap.tokens ?? most) : most,
+        ask.cost,
+        hard ? (cap.cost ?? most) : most
+      )
+    )
+  let taken = attempt()
+  if (Option.isNone(taken) && db.get(selectPeriod, of, cap.scope, key) === undefined) {
+    db.run(openPeriod, of, cap.scope, key, ask.now)
+    taken = attempt()
+  }
+  if (Option.isNone(taken)) return fail(refusal(ask, cap, key, day, amounts(db, of, cap.scope, key)))
+  if (hard || taken.value.warned !== 0) return Option.none()
+  const words = warning(cap, key, taken.value)
+  if (Option.isSome(words)) {
+    db.run("UPDATE budget_periods SET warned = 1 WHERE agent = ? AND period = ? AND period_key = ?", of, cap.scope, key)
+  }
+  return words
+}
+
+/** Opens the account's day and takes its caps. Returns the day that counts for it. */
+const takeAccount = (db: Statements, ask: Ask, account: Account, fail: (refused: Refused) => never): string => {
+  const row = agentRow(db, account.id)
+  const day = dayFor(row, ask.today)
+  openDay(db, ask, account.id, row, day)
+  for (const cap of account.caps) takeCap(db, ask, account.id, cap, day, fail)
+  return day
+}
+
 /** Reserves under every cap, or leaves through `fail` with nothing changed. */
 export const reserve = (db: Statements, ask: Ask, fail: (refused: Refused) => never): Granted => {
   const row = agentRow(db, ask.agent)
@@ -222,51 +297,15 @@ export const reserve = (db: Statements, ask: Ask, fail: (refused: Refused) => ne
       pause: Option.none()
     })
   }
-  openDay(db, ask, row, day)
+  const accountDay = ask.account === null ? null : takeAccount(db, ask, ask.account, fail)
+  openDay(db, ask, ask.agent, row, day)
   if (wasPaused) db.run(unpause, ask.agent)
   if (ask.register) heartbeat(db, ask.holder, ask.now)
   const warnings: Array<string> = []
-  for (const cap of ask.caps) {
-    const key = cap.scope === "run" ? ask.run : cap.scope === "daily" ? day : monthOf(day)
-    const hard = cap.action !== "warn"
-    const attempt = () =>
-      periodOf(
-        db.get(
-          take,
-          ask.tokens,
-          ask.cost,
-          ask.now,
-          ask.agent,
-          cap.scope,
-          key,
-          ask.tokens,
-          hard ? (cap.tokens ?? most) : most,
-          ask.cost,
-          hard ? (cap.cost ?? most) : most
-        )
-      )
-    let taken = attempt()
-    if (Option.isNone(taken) && db.get(selectPeriod, ask.agent, cap.scope, key) === undefined) {
-      db.run(openPeriod, ask.agent, cap.scope, key, ask.now)
-      taken = attempt()
-    }
-    if (Option.isNone(taken)) return fail(refusal(ask, cap, key, day, amounts(db, ask.agent, cap.scope, key)))
-    if (!hard && taken.value.warned === 0) {
-      const words = warning(cap, key, taken.value)
-      if (Option.isSome(words)) {
-        db.run(
-          "UPDATE budget_periods SET warned = 1 WHERE agent = ? AND period = ? AND period_key = ?",
-          ask.agent,
-          cap.scope,
-          key
-        )
-        warnings.push(words.value)
-      }
-    }
-  }
+  for (const cap of ask.caps) warnings.push(...Option.toArray(takeCap(db, ask, ask.agent, cap, day, fail)))
   db.run(
-    `INSERT INTO budget_leases (id, agent, run, model, tokens, cost, day_key, month_key, holder, at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO budget_leases (id, agent, run, model, tokens, cost, day_key, month_key, holder, at, account, account_day)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ask.lease,
     ask.agent,
     ask.run,
@@ -276,7 +315,9 @@ export const reserve = (db: Statements, ask: Ask, fail: (refused: Refused) => ne
     day,
     monthOf(day),
     ask.holder.id,
-    ask.now
+    ask.now,
+    ask.account?.id ?? null,
+    accountDay
   )
   return { lifted: wasPaused, warnings }
 }
@@ -302,6 +343,8 @@ export const resume = (db: Statements, agent: AgentId, today: string): boolean =
   const paused = isPaused(row.value, dayFor(row, today))
   if (row.value.paused_scope !== null) db.run(unpause, agent)
   if (row.value.day_key > today) db.run("UPDATE budget_agents SET day_key = ? WHERE agent = ?", today, agent)
+  // The same clock opened the same future for accounts, and nobody resumes those.
+  db.run("UPDATE budget_agents SET day_key = ? WHERE agent LIKE '@%' AND day_key > ?", today, today)
   return paused
 }
 
@@ -319,7 +362,7 @@ export const settle = (
       `UPDATE budget_leases
        SET settled_tokens = COALESCE(?, tokens), settled_cost = COALESCE(?, cost), settled_at = ?, settled_by = ?
        WHERE id = ? AND settled_at IS NULL
-       RETURNING agent, run, tokens, cost, day_key, month_key`,
+       RETURNING agent, run, tokens, cost, day_key, month_key, account, account_day`,
       tokens,
       cost,
       now,
@@ -328,13 +371,16 @@ export const settle = (
     )
   )
   if (Option.isNone(row)) return row
-  const { agent, run, day_key, month_key } = row.value
-  const keys: ReadonlyArray<readonly [Scope, string]> = [
-    ["run", run],
-    ["daily", day_key],
-    ["monthly", month_key]
+  const { account, account_day, agent, run, day_key, month_key } = row.value
+  const keys: Array<readonly [of: string, Scope, string]> = [
+    [agent, "run", run],
+    [agent, "daily", day_key],
+    [agent, "monthly", month_key]
   ]
-  for (const [scope, key] of keys) {
+  if (account !== null && account_day !== null) {
+    keys.push([account, "token-daily", account_day], [account, "token-monthly", monthOf(account_day)])
+  }
+  for (const [of, scope, key] of keys) {
     const changed = db.run(
       `UPDATE budget_periods
        SET spent_tokens = spent_tokens + ?, spent = spent + ?,
@@ -345,12 +391,11 @@ export const settle = (
       row.value.tokens,
       row.value.cost,
       now,
-      agent,
+      of,
       scope,
       key
     )
-    if (changed !== 1)
-      throw damaged(`the ${scope} row ${key} of agent ${agent} is gone although it holds a reservation`)
+    if (changed !== 1) throw damaged(`the ${scope} row ${key} of ${of} is gone although it holds a reservation`)
   }
   return row
 }

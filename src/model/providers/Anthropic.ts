@@ -88,6 +88,19 @@ const turnsOf = (messages: ReadonlyArray<Message>): Array<MessageParam> => {
   return turns
 }
 
+const toolChoiceOf = ({
+  parallelCalls,
+  toolChoice
+}: ModelRequest): Pick<MessageCreateParamsStreaming, "tool_choice"> => {
+  const single = parallelCalls === false ? { disable_parallel_tool_use: true } : {}
+  if (toolChoice === undefined || toolChoice === "auto") {
+    return parallelCalls === false ? { tool_choice: { type: "auto", ...single } } : {}
+  }
+  if (toolChoice === "none") return { tool_choice: { type: "none" } }
+  if (toolChoice === "required") return { tool_choice: { type: "any", ...single } }
+  return { tool_choice: { type: "tool", name: toolChoice.name, ...single } }
+}
+
 const bodyOf = (model: string, request: ModelRequest): MessageCreateParamsStreaming => ({
   model,
   max_tokens: request.maxOutputTokens,
@@ -95,9 +108,16 @@ const bodyOf = (model: string, request: ModelRequest): MessageCreateParamsStream
   messages: turnsOf(request.messages),
   ...(visible(request.system) ? { system: [{ type: "text", text: request.system, ...cached }] } : {}),
   ...(request.temperature === undefined ? {} : { temperature: Math.min(1, request.temperature) }),
+  ...(request.topP === undefined ? {} : { top_p: request.topP }),
+  ...(request.stop === undefined ? {} : { stop_sequences: [...request.stop] }),
+  // This API knows no JSON without a schema; what was asked for in words is then all there is.
+  ...(request.format?.schema === undefined
+    ? {}
+    : { output_config: { format: { type: "json_schema" as const, schema: { ...request.format.schema } } } }),
   ...(request.tools.length === 0
     ? {}
     : {
+        ...toolChoiceOf(request),
         tools: request.tools.map((tool, i) => ({
           name: tool.name,
           description: tool.description,

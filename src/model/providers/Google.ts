@@ -5,7 +5,7 @@
  * are off); nothing is taken from the SDK's environment; results are matched to calls by the vendor's
  * own id where it gave one, by name and order where it did not.
  */
-import type { Content, GenerateContentParameters, Part } from "@google/genai"
+import type { Content, FunctionCallingConfigMode, GenerateContentParameters, Part, ToolConfig } from "@google/genai"
 import { Effect, Option, Predicate, Redacted, Schema, type Stream } from "effect"
 import type { Message } from "../../domain/Message.ts"
 import {
@@ -88,6 +88,20 @@ const contentsOf = (model: string, messages: ReadonlyArray<Message>): Array<Cont
 const parametersOf = (parameters: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(parameters).filter(([key]) => key !== "$schema"))
 
+/** The SDK's modes are an enum of these very words; importing it would load the SDK. */
+const mode = (word: "AUTO" | "ANY" | "NONE") => word as FunctionCallingConfigMode
+
+const toolConfigOf = ({ toolChoice }: ModelRequest): { readonly toolConfig?: ToolConfig } => {
+  if (toolChoice === undefined || toolChoice === "auto") return {}
+  const config =
+    toolChoice === "none"
+      ? { mode: mode("NONE") }
+      : toolChoice === "required"
+        ? { mode: mode("ANY") }
+        : { mode: mode("ANY"), allowedFunctionNames: [toolChoice.name] }
+  return { toolConfig: { functionCallingConfig: config } }
+}
+
 const paramsOf = (model: string, request: ModelRequest): GenerateContentParameters => ({
   model,
   contents: contentsOf(model, request.messages),
@@ -97,9 +111,18 @@ const paramsOf = (model: string, request: ModelRequest): GenerateContentParamete
     maxOutputTokens: request.maxOutputTokens,
     ...(visible(request.system) ? { systemInstruction: { parts: [{ text: request.system }] } } : {}),
     ...(request.temperature === undefined ? {} : { temperature: request.temperature }),
+    ...(request.topP === undefined ? {} : { topP: request.topP }),
+    ...(request.stop === undefined ? {} : { stopSequences: [...request.stop] }),
+    ...(request.format === undefined
+      ? {}
+      : {
+          responseMimeType: "application/json",
+          ...(request.format.schema === undefined ? {} : { responseJsonSchema: parametersOf(request.format.schema) })
+        }),
     ...(request.tools.length === 0
       ? {}
       : {
+          ...toolConfigOf(request),
           tools: [
             {
               functionDeclarations: request.tools.map((tool) => ({

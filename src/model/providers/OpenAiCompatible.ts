@@ -84,6 +84,30 @@ const messageOf = (
   }
 }
 
+const formatOf = ({ format }: ModelRequest): Pick<ChatCompletionCreateParamsStreaming, "response_format"> => {
+  if (format === undefined) return {}
+  const { name, schema } = format
+  return {
+    response_format:
+      schema === undefined
+        ? { type: "json_object" }
+        : { type: "json_schema", json_schema: { name, schema: { ...schema }, strict: true } }
+  }
+}
+
+const toolChoiceOf = ({
+  parallelCalls,
+  toolChoice
+}: ModelRequest): Pick<ChatCompletionCreateParamsStreaming, "tool_choice" | "parallel_tool_calls"> => ({
+  ...(parallelCalls === undefined ? {} : { parallel_tool_calls: parallelCalls }),
+  ...(toolChoice === undefined
+    ? {}
+    : {
+        tool_choice:
+          typeof toolChoice === "string" ? toolChoice : { type: "function", function: { name: toolChoice.name } }
+      })
+})
+
 const bodyOf = (model: string, request: ModelRequest, options: OpenAiOptions): ChatCompletionCreateParamsStreaming => ({
   ...options.extra,
   model,
@@ -95,9 +119,13 @@ const bodyOf = (model: string, request: ModelRequest, options: OpenAiOptions): C
     : { max_tokens: request.maxOutputTokens }),
   messages: messagesOf(request),
   ...(request.temperature === undefined ? {} : { temperature: request.temperature }),
+  ...(request.topP === undefined ? {} : { top_p: request.topP }),
+  ...(request.stop === undefined ? {} : { stop: [...request.stop] }),
+  ...formatOf(request),
   ...(request.tools.length === 0
     ? {}
     : {
+        ...toolChoiceOf(request),
         tools: request.tools.map((tool) => ({
           type: "function" as const,
           function: { name: tool.name, description: tool.description, parameters: { ...tool.parameters } }
