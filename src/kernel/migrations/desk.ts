@@ -9,6 +9,8 @@ import type { Migrations } from "../database/Connection.ts"
 import { credentials } from "./0001_credentials.ts"
 import { budget } from "./0002_budget.ts"
 import { sessions } from "./0003_sessions.ts"
+import { lockouts } from "./0005_lockouts.ts"
+import { messageKeys } from "./0006_message_keys.ts"
 import { allowances } from "./0007_allowances.ts"
 import { certificates } from "./0008_certificates.ts"
 
@@ -16,6 +18,8 @@ export const deskMigrations: Migrations = {
   "0001_credentials": credentials,
   "0002_budget": budget,
   "0003_sessions": sessions,
+  "0005_lockouts": lockouts,
+  "0006_message_keys": messageKeys,
   "0007_allowances": allowances,
   "0008_certificates": certificates
 }
