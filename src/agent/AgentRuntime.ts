@@ -6,19 +6,25 @@
  * Guarantees: a message that was scanned and accepted is in the log before a model is asked;
  * a session has one run at a time; a stop takes effect at once, nothing happens after it, and the log
  * says so; a run ends once, in the log as for whoever watches; whatever it fails with is recorded as
- * its end. A run that is stopped while it waits for its turn has left nothing in the log.
+ * its end. A run that is stopped while it waits for its turn has left nothing in the log. A message
+ * with a key is durable before anything is done with it, and is never run twice.
  */
 import { Cause, Chunk, Clock, Context, Effect, Exit, Fiber, Layer, Mailbox, Ref, Stream } from "effect"
 import { Agent, type AgentNotFound } from "../domain/Agent.ts"
 import type { Allowance } from "../domain/Caller.ts"
 import { AuditEvent, type AuditUnavailable } from "../domain/Audit.ts"
-import type { PrincipalId, RunId, SessionId } from "../domain/Ids.ts"
-import type { Taint } from "../domain/Labels.ts"
+import type { MessageKey, PrincipalId, RunId, SessionId } from "../domain/Ids.ts"
 import { type Message, textOf, userText } from "../domain/Message.ts"
 import { noUsage } from "../domain/Model.ts"
 import { NanoUsd } from "../domain/Money.ts"
-import { MessageScanned, RunEnded, type RunEvent, RunStarted } from "../domain/RunEvent.ts"
-import { NothingToResume, type SessionCorrupt, SessionNotFound, SessionOfOtherAgent } from "../domain/Session.ts"
+import { MessageScanned, MessageStored, RunEnded, type RunEvent, RunStarted } from "../domain/RunEvent.ts"
+import {
+  type MessageKeyTaken,
+  NothingToResume,
+  type SessionCorrupt,
+  SessionNotFound,
+  SessionOfOtherAgent
+} from "../domain/Session.ts"
 import { HistoryGiven, MessageAccepted, type TurnEnd, TurnEnded } from "../domain/SessionEvent.ts"
 import type { ThreatBlocked } from "../domain/Threat.ts"
 import { Audit } from "../kernel/Audit.ts"
@@ -28,6 +34,8 @@ import { newId } from "../kernel/Ids.ts"
 import * as KeyedLock from "../kernel/KeyedLock.ts"
 import type { RouterError } from "../model/Router.ts"
 import { Agents } from "./Agents.ts"
+import * as MessageKeys from "./MessageKeys.ts"
+import * as Given from "./Given.ts"
 import * as ModelStep from "./ModelStep.ts"
 import * as RunContext from "./RunContext.ts"
 import { SessionStore } from "./SessionStore.ts"
@@ -48,14 +56,18 @@ export interface RunRequest {
   readonly history?: GivenHistory
   /** At most so many tokens per answer, where that is less than the agent's own. */
   readonly maxOutputTokens?: number
+  /**
+   * The message is stored under this key before anything is done with it, and MessageStored says so.
+   * Sent again, it is not run again: MessageStored tells what became of it, with RunEnded if it ended.
+   */
+  readonly key?: MessageKey
 }
 
-/** Every text in it is scanned as the message is; what is not the person's own counts as untrusted. */
+/** Every text of the person in it is scanned as the message is; the rest counts as untrusted. */
 export interface GivenHistory {
   /** The client's system prompt. */
   readonly instructions: string
   readonly messages: ReadonlyArray<Message>
-  readonly taint: Taint
 }
 
 export type RunError =
@@ -63,6 +75,7 @@ export type RunError =
   | SessionNotFound
   | SessionCorrupt
   | SessionOfOtherAgent
+  | MessageKeyTaken
   | ThreatBlocked
   | RouterError
   | AuditUnavailable
@@ -71,7 +84,10 @@ export type RunError =
 export class AgentRuntime extends Context.Tag("ai-desk/agent/AgentRuntime")<
   AgentRuntime,
   {
-    /** Runs one message. The stream ends with one RunEnded or fails; closing it early stops the run. */
+    /**
+     * Runs one message. The stream ends with one RunEnded or fails; closing it early stops the run. Of a
+     * message that was taken before, it only tells what became of it: with RunEnded, if that has ended.
+     */
     readonly run: (request: RunRequest) => Stream.Stream<RunEvent, RunError>
     /** Goes on with a turn that a crash cut off. What was running then is not repeated. */
     readonly resume: (
@@ -101,6 +117,7 @@ const make = Effect.gen(function* () {
   const modelStep = yield* ModelStep.make
   const toolStep = yield* ToolStep.make
   const sessions = KeyedLock.make<SessionId>()
+  const keys = MessageKeys.make(store)
   const running = new Map<RunId, Fiber.RuntimeFiber<void>>()
   let closing = false
 
@@ -165,11 +182,10 @@ const make = Effect.gen(function* () {
    * Runs to an end that is recorded, also when it fails or is stopped. Only the steps can be
    * interrupted, so that a stop finds either a run that goes on or one that has ended.
    */
-  const follow = (ctx: RunContext.RunContext, begin: Effect.Effect<void>) =>
+  const follow = (ctx: RunContext.RunContext, begin: Effect.Effect<void, DatabaseError>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         const startedAt = yield* Clock.currentTimeMillis
-        yield* begin
         yield* publish(ctx, "started")
         const exit = yield* Effect.exit(restore(loop(ctx)))
         if (Exit.isSuccess(exit)) {
@@ -188,7 +204,11 @@ const make = Effect.gen(function* () {
           Effect.catchAllCause((also) => Effect.failCause(Cause.sequential(exit.cause, also)))
         )
         return yield* Effect.failCause(exit.cause)
-      }).pipe(Effect.ensuring(publish(ctx, "ended")))
+      }).pipe(
+        Effect.ensuring(publish(ctx, "ended")),
+        // What did not begin has no end either.
+        (begun) => Effect.zipRight(begin, begun)
+      )
     )
 
   const scanMessage = (request: RunRequest, agent: Agent, run: RunId) =>
@@ -256,7 +276,7 @@ const make = Effect.gen(function* () {
 
   type Emit = (event: RunEvent) => Effect.Effect<void>
 
-  const body = (request: RunRequest, run: RunId, emit: Emit) =>
+  const body = (request: RunRequest, run: RunId, emit: Emit, onStored: Effect.Effect<void>) =>
     Effect.gen(function* () {
       const agent = limited(yield* chooseAgent(request), request.maxOutputTokens)
       const session = request.session ?? (yield* newId("sess"))
@@ -277,13 +297,25 @@ const make = Effect.gen(function* () {
           })
           const before = (yield* ctx.view).run
           if (before !== null && before.ended === null) yield* closeInterrupted(ctx, before)
-          const { history, message, principal } = request
-          const given = history === undefined ? [] : [new HistoryGiven({ run, ...history }, true)]
-          // Durable in one commit with the first thing that is done with it: the reservation, or the end.
-          const accept = ctx.defer(
-            ...given,
-            new MessageAccepted({ run, agent: agent.id, principal, message: userText(message) }, true)
-          )
+          const { history, key, message, principal } = request
+          const given =
+            history === undefined
+              ? []
+              : [new HistoryGiven({ run, instructions: history.instructions, ...Given.takeIn(history.messages) }, true)]
+          const accepted = { run, agent: agent.id, principal, message: userText(message) }
+          const accept =
+            key === undefined
+              ? // Durable in one commit with the first thing that is done with it: the reservation, or the end.
+                ctx.defer(...given, new MessageAccepted(accepted, true))
+              : ctx
+                  .defer(...given)
+                  .pipe(
+                    Effect.zipRight(ctx.record(new MessageAccepted({ ...accepted, key }, true))),
+                    Effect.zipRight(
+                      emit(new MessageStored({ run, session, key, again: false, state: "running" }, true))
+                    ),
+                    Effect.zipRight(onStored)
+                  )
           const note = auditRun(ctx, "message.accepted", { characters: message.length })
           yield* follow(ctx, Effect.zipRight(accept, note))
         })
@@ -359,7 +391,7 @@ const make = Effect.gen(function* () {
             Effect.onExit((exit) => {
               if (known !== undefined) running.delete(known)
               if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) return mailbox.failCause(exit.cause)
-              return told ? mailbox.end : Effect.zipRight(emit(neverBegan), mailbox.end)
+              return told || Exit.isSuccess(exit) ? mailbox.end : Effect.zipRight(emit(neverBegan), mailbox.end)
             }),
             // The failure has reached the mailbox; the fiber itself has nobody to tell it to.
             Effect.exit,
@@ -384,7 +416,15 @@ const make = Effect.gen(function* () {
       streamed((emit, onRun) =>
         Effect.flatMap(newId("run"), (run) => {
           onRun(run)
-          return body(request, run, emit)
+          const { key } = request
+          if (key === undefined) return body(request, run, emit, Effect.void)
+          return keys
+            .once(
+              { ...request, key },
+              (other) => running.has(other),
+              (release) => body(request, run, emit, release)
+            )
+            .pipe(Effect.flatMap((known) => Effect.forEach(known, emit, { discard: true })))
         })
       ),
     resume: (session, principal, allowance) =>
