@@ -1,13 +1,14 @@
 /**
- * SessionStore: one append-only, sealed event log per session.
+ * SessionStore: one append-only, sealed event log per session, and the keys of its messages.
  *
  * Guarantees: `append` returns when the events are durable, in order and without gaps; events given
  * together are stored together or not at all; a log is read whole or refused with the event at which
  * it is damaged, and one damaged session harms no other; every value is bound to its session and
- * position, so that rows cannot be swapped.
+ * position, so that rows cannot be swapped. A message's key is stored with it or not at all, and a
+ * second message under the same key is refused.
  */
 import { Clock, Context, Effect, Either, Layer, ParseResult, Schema } from "effect"
-import { AgentId, type PrincipalId, type RunId, SessionId } from "../domain/Ids.ts"
+import { AgentId, type MessageKey, type PrincipalId, RunId, SessionId } from "../domain/Ids.ts"
 import { textOf } from "../domain/Message.ts"
 import { SessionCorrupt, SessionNotFound, SessionSummary } from "../domain/Session.ts"
 import { Logged, SessionEvent } from "../domain/SessionEvent.ts"
@@ -39,6 +40,11 @@ export class SessionStore extends Context.Tag("ai-desk/agent/SessionStore")<
     readonly list: (
       filter: SessionFilter
     ) => Effect.Effect<ReadonlyArray<SessionSummary>, SessionCorrupt | DatabaseError>
+    /** The message that was accepted under this key; null when there is none. */
+    readonly messageOf: (
+      principal: PrincipalId,
+      key: MessageKey
+    ) => Effect.Effect<{ readonly session: SessionId; readonly run: RunId } | null, DatabaseError>
     /** Sessions whose last run never ended, because its process died. */
     readonly open: Effect.Effect<ReadonlyArray<{ readonly session: SessionId; readonly run: RunId }>, DatabaseError>
   }
@@ -87,6 +93,9 @@ const openRunAfter = (before: string | null, events: ReadonlyArray<SessionEvent>
 
 const NextRow = Schema.Struct({ events: Schema.Int, open_run: Schema.NullOr(Schema.String) })
 const decodeNext = Schema.decodeUnknownSync(Schema.UndefinedOr(NextRow))
+
+const KeyRow = Schema.Struct({ session: SessionId, run: RunId })
+const decodeKeyRow = Schema.decodeUnknownSync(Schema.UndefinedOr(KeyRow))
 
 const make = Effect.gen(function* () {
   const crypto = yield* Crypto
@@ -151,6 +160,18 @@ const make = Effect.gen(function* () {
       bodies.forEach((body, i) => {
         db.run("INSERT INTO session_events (session, seq, at, body) VALUES (?, ?, ?, ?)", session, start + i, at, body)
       })
+      for (const event of events) {
+        if (event._tag !== "MessageAccepted" || event.key === undefined) continue
+        // The primary key refuses a second one, and with it the whole append.
+        const { key, principal, run } = event
+        db.run(
+          "INSERT INTO message_keys (principal, message_key, session, run) VALUES (?, ?, ?, ?)",
+          principal,
+          key,
+          session,
+          run
+        )
+      }
     })
   })
 
@@ -230,6 +251,15 @@ const make = Effect.gen(function* () {
     append: (session, events) => sessions.withLock(session)(append(session, events)),
     log,
     summary: (session) => Effect.flatMap(findRow(session), toSummary),
+    messageOf: (principal, key) =>
+      Effect.map(
+        desk.read((db) =>
+          decodeKeyRow(
+            db.get("SELECT session, run FROM message_keys WHERE principal = ? AND message_key = ?", principal, key)
+          )
+        ),
+        (row) => row ?? null
+      ),
     list: (filter) => Effect.flatMap(desk.read(listRows(filter)), (rows) => Effect.forEach(rows, toSummary)),
     open: Effect.map(
       desk.read((db) => decodeOpen(db.all("SELECT id, open_run FROM sessions WHERE open_run IS NOT NULL ORDER BY id"))),

@@ -26,6 +26,8 @@ export const describe = (event: RunEvent): readonly [word: string, text: string]
       const flags = findings.length === 0 ? "" : `, noted ${findings.map((f) => f.rule).join(" ")}`
       return ["scan", `${event.verdict.action} (${ms(event.durationMs)}${flags})`]
     }
+    case "MessageStored":
+      return ["stored", event.again ? `taken before, ${event.state}: run ${event.run}` : `run ${event.run}`]
     case "CacheChecked":
       return ["cache", event.result]
     case "BudgetReserved":

@@ -12,7 +12,13 @@ import { AgentPaused, BudgetExceeded } from "../domain/Budget.ts"
 import { RunId, SessionId } from "../domain/Ids.ts"
 import { ModelUnavailable, UnknownPrice } from "../domain/Model.ts"
 import { RunEvent } from "../domain/RunEvent.ts"
-import { NothingToResume, SessionCorrupt, SessionNotFound, SessionOfOtherAgent } from "../domain/Session.ts"
+import {
+  MessageKeyTaken,
+  NothingToResume,
+  SessionCorrupt,
+  SessionNotFound,
+  SessionOfOtherAgent
+} from "../domain/Session.ts"
 import { ThreatBlocked } from "../domain/Threat.ts"
 import { Chats } from "./access.ts"
 import { about, base, GroundFailed, InternalFailure, worded } from "./failures.ts"
@@ -39,6 +45,7 @@ export const RunFailure = Schema.Union(
   worded(SessionNotFound),
   worded(SessionCorrupt),
   worded(SessionOfOtherAgent),
+  worded(MessageKeyTaken),
   worded(NothingToResume),
   worded(ThreatBlocked),
   worded(ModelUnavailable),

@@ -39,6 +39,18 @@ export type LeaseId = typeof LeaseId.Type
 export const ToolCallId = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(256), Schema.brand("ToolCallId"))
 export type ToolCallId = typeof ToolCallId.Type
 
+/**
+ * Chosen by a client for one message of its own, so that the message is taken once however often it
+ * is sent: after a dropped connection, a restart, by two tabs at once. Unique per principal.
+ */
+export const MessageKey = Schema.String.pipe(
+  Schema.pattern(/^[A-Za-z0-9_.:-]{8,128}$/, {
+    message: () => "a message key: 8 to 128 of A-Z, a-z, 0-9, _ . : and -"
+  }),
+  Schema.brand("MessageKey")
+)
+export type MessageKey = typeof MessageKey.Type
+
 /** Who asks: `owner` at the keyboard; later a token, chat or webhook identity. Answers are never shared across principals. */
 export const PrincipalId = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(200), Schema.brand("PrincipalId"))
 export type PrincipalId = typeof PrincipalId.Type

@@ -3,7 +3,7 @@
  * socket. Every run ends with exactly one `RunEnded`.
  */
 import { Schema } from "effect"
-import { AgentId, RunId, SessionId, ToolCallId } from "./Ids.ts"
+import { AgentId, MessageKey, RunId, SessionId, ToolCallId } from "./Ids.ts"
 import { FinishReason, ModelFailure, ModelRef, Usage } from "./Model.ts"
 import { NanoUsd } from "./Money.ts"
 import { TurnEnd } from "./SessionEvent.ts"
@@ -18,6 +18,21 @@ export class RunStarted extends Schema.TaggedClass<RunStarted>()("RunStarted", {
 export class MessageScanned extends Schema.TaggedClass<MessageScanned>()("MessageScanned", {
   verdict: Verdict,
   durationMs: Schema.Finite
+}) {}
+/**
+ * How far a message with a key has come. `running`: its run goes on. `interrupted`: the gateway
+ * stopped during it, and it can be resumed. `ended`: its RunEnded follows.
+ */
+export const MessageState = Schema.Literal("running", "interrupted", "ended")
+export type MessageState = typeof MessageState.Type
+
+/** A message with a key is durable: from here on it is never lost and never run again. `again`: it had been, before it was sent now. */
+export class MessageStored extends Schema.TaggedClass<MessageStored>()("MessageStored", {
+  run: RunId,
+  session: SessionId,
+  key: MessageKey,
+  again: Schema.Boolean,
+  state: MessageState
 }) {}
 export class CacheChecked extends Schema.TaggedClass<CacheChecked>()("CacheChecked", {
   result: Schema.Literal("hit", "miss", "off")
@@ -85,6 +100,7 @@ export class RunEnded extends Schema.TaggedClass<RunEnded>()("RunEnded", {
 export const RunEvent = Schema.Union(
   RunStarted,
   MessageScanned,
+  MessageStored,
   CacheChecked,
   BudgetReserved,
   HistoryCompacted,

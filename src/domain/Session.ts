@@ -1,6 +1,6 @@
 /** Sessions as lists and pages show them. */
 import { Schema } from "effect"
-import { AgentId, PrincipalId, SessionId } from "./Ids.ts"
+import { AgentId, MessageKey, PrincipalId, SessionId } from "./Ids.ts"
 import { Logged } from "./SessionEvent.ts"
 
 export class SessionSummary extends Schema.Class<SessionSummary>("SessionSummary")({
@@ -53,6 +53,16 @@ export class SessionOfOtherAgent extends Schema.TaggedError<SessionOfOtherAgent>
   }
   get fix(): string {
     return `leave the agent out, or name ${this.agent}`
+  }
+}
+
+/** The key was given to another message before: one of the two would be lost without this. */
+export class MessageKeyTaken extends Schema.TaggedError<MessageKeyTaken>()("MessageKeyTaken", { key: MessageKey }) {
+  override get message(): string {
+    return `the key ${this.key} belongs to another message, which was taken before`
+  }
+  get fix(): string {
+    return "make a new key for each message, and repeat it only with the same message"
   }
 }
 

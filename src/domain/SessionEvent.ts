@@ -3,7 +3,7 @@
  * view, history, replay, trace and resume are folds over it. An intent stands before its effect.
  */
 import { Schema } from "effect"
-import { AgentId, ApprovalId, LeaseId, PrincipalId, RunId, ToolCallId } from "./Ids.ts"
+import { AgentId, ApprovalId, LeaseId, MessageKey, PrincipalId, RunId, ToolCallId } from "./Ids.ts"
 import { Taint } from "./Labels.ts"
 import { AssistantMessage, Message, UserMessage } from "./Message.ts"
 import { FinishReason, ModelFailure, ModelRef, Usage } from "./Model.ts"
@@ -28,7 +28,9 @@ export class MessageAccepted extends Schema.TaggedClass<MessageAccepted>()("Mess
   ...inRun,
   agent: AgentId,
   principal: PrincipalId,
-  message: UserMessage
+  message: UserMessage,
+  /** Stored in the same commit as a row of its own, so that no message is ever accepted twice. */
+  key: Schema.optional(MessageKey)
 }) {}
 
 export class AnsweredFromCache extends Schema.TaggedClass<AnsweredFromCache>()("AnsweredFromCache", {

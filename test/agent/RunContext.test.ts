@@ -30,6 +30,7 @@ const make = (failures: number) =>
         }),
       log: () => unused,
       summary: () => unused,
+      messageOf: () => unused,
       list: () => unused,
       open: unused
     }

@@ -1,7 +1,7 @@
 /**
  * A process that runs one message and kills itself with SIGKILL at a named point of the path.
  *
- *   node test/support/crash-worker.ts PLACE POINT MESSAGE     PLACE: JSON of a `Place`
+ *   node test/support/crash-worker.ts PLACE POINT MESSAGE [KEY]     PLACE: JSON of a `Place`
  *
  * A point is `<part>:<what>:<before|after>`; it is reached by wrapping the part's layer, so that the
  * product itself knows nothing of it.
@@ -10,14 +10,14 @@ import { Effect, Layer, Stream } from "effect"
 import { AgentRuntime } from "../../src/agent/AgentRuntime.ts"
 import * as SessionStore from "../../src/agent/SessionStore.ts"
 import * as App from "../../src/App.ts"
-import { owner } from "../../src/domain/Ids.ts"
+import { MessageKey, owner } from "../../src/domain/Ids.ts"
 import * as Audit from "../../src/kernel/Audit.ts"
 import * as Budget from "../../src/model/Budget.ts"
 import * as Provider from "../../src/model/Provider.ts"
 import * as Sandbox from "../../src/tools/Sandbox.ts"
 import { agentLayer, type Place } from "./path.ts"
 
-const [, , placeJson = "{}", point = "", message = ""] = process.argv
+const [, , placeJson = "{}", point = "", message = "", key] = process.argv
 // Our own test wrote it a moment ago.
 const place = JSON.parse(placeJson) as Place
 
@@ -79,9 +79,11 @@ const replaced: App.Parts = {
     ).pipe(Layer.provide(App.parts.sandbox(hidden)))
 }
 
+const keyed = key === undefined ? {} : { key: MessageKey.make(key) }
+
 const main = Effect.gen(function* () {
   const runtime = yield* AgentRuntime
-  yield* Stream.runForEach(runtime.run({ principal: owner, message }), (event) =>
+  yield* Stream.runForEach(runtime.run({ principal: owner, message, ...keyed }), (event) =>
     Effect.sync(() => process.stdout.write(`${event._tag}\n`))
   )
 })
