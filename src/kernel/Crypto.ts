@@ -21,7 +21,10 @@ export const Purpose = Schema.Literal(
   "audit-mac",
   "audit-signing",
   "fingerprint",
-  "call-hash"
+  "call-hash",
+  "token",
+  "web-session",
+  "password"
 )
 export type Purpose = typeof Purpose.Type
 
@@ -54,7 +57,7 @@ export class Crypto extends Context.Tag("ai-desk/kernel/Crypto")<
     readonly open: (purpose: Purpose, address: Address, sealed: Uint8Array) => Effect.Effect<Uint8Array, DecryptFailed>
     /** HMAC-SHA-256 over the parts, each length-prefixed; lowercase hex. Equal input gives equal output for as long as the keyring lives, across rotations. */
     readonly fingerprint: (
-      purpose: "fingerprint" | "call-hash" | "cache",
+      purpose: "fingerprint" | "call-hash" | "cache" | "token" | "web-session" | "password",
       ...parts: ReadonlyArray<string>
     ) => Effect.Effect<string>
   }
@@ -197,10 +200,10 @@ const parsed = <A>(read: () => A): A | undefined => {
   }
 }
 
-/** Undefined for what is no PEM certificate. */
-export const certificateFacts = (pem: string): CertificateFacts | undefined =>
+/** Of PEM or DER. Undefined for what is no certificate. */
+export const certificateFacts = (given: string | Uint8Array): CertificateFacts | undefined =>
   parsed(() => {
-    const certificate = new nodeCrypto.X509Certificate(pem)
+    const certificate = new nodeCrypto.X509Certificate(given)
     return {
       pin: sha256Hex(certificate.publicKey.export({ type: "spki", format: "der" })),
       fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),

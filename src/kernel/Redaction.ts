@@ -66,6 +66,8 @@ const patterns: ReadonlyArray<readonly [RegExp, string]> = [
     mark
   ],
   [/\bsk-[A-Za-z0-9_-]{16,}/g, mark],
+  // Our own: tokens, cookies and proofs of log-ins, one-time links.
+  [/\baid[tspl]_[A-Za-z0-9]{20,}/g, mark],
   [/\bAIza[A-Za-z0-9_-]{30,}/g, mark],
   [/\bgh[pousr]_[A-Za-z0-9]{20,}/g, mark],
   [/\bgithub_pat_[A-Za-z0-9_]{20,}/g, mark],
