@@ -30,6 +30,8 @@ import { Database, DatabaseError, type Statements } from "../kernel/Database.ts"
 import { ulid } from "../kernel/Ids.ts"
 import { Settings } from "../kernel/Settings.ts"
 import type { Made, Validity } from "./certificates/Issue.ts"
+import { ground } from "./handlers/ground.ts"
+import { Pins } from "./Pins.ts"
 
 type StorageError = DatabaseError | DecryptFailed
 
@@ -382,4 +384,25 @@ const make = Effect.gen(function* () {
 export const layer: Layer.Layer<Certificates, never, Database | Crypto | Audit | Settings> = Layer.effect(
   Certificates,
   make
+)
+
+/** Whoever asks for an end that cannot be known is told that it has come. */
+export const layerPins: Layer.Layer<Pins, never, Certificates> = Layer.effect(
+  Pins,
+  Effect.map(Certificates, ({ byPin, ended }) =>
+    Pins.of({
+      lookup: (spkiHex) =>
+        ground(
+          Effect.map(byPin(spkiHex), (found) =>
+            found === null ? null : { id: found.id, scopes: [found.scope], label: found.label }
+          )
+        ),
+      ended: (id) =>
+        Schema.is(CertificateId)(id)
+          ? Effect.catchAll(ended(id), (error) =>
+              Effect.logError(`a certificate's end cannot be watched, so it is taken for ended: ${error.message}`)
+            )
+          : Effect.void
+    })
+  )
 )

@@ -64,6 +64,16 @@ export class Tls extends Context.Tag("ai-desk/gateway/Tls")<
   }
 >() {}
 
+/** The key of the client at the other end, as `Pins` knows it. Null when it showed no certificate, or one that TLS has not verified. */
+export const peerPin = (socket: {
+  readonly authorized: boolean
+  readonly getPeerCertificate: () => { readonly raw?: Uint8Array }
+}): string | null => {
+  if (!socket.authorized) return null
+  const { raw } = socket.getPeerCertificate()
+  return raw === undefined ? null : (certificateFacts(raw)?.pin ?? null)
+}
+
 /** Chains are some kilobytes; what is larger is another file. */
 const mostBytes = 1_048_576
 const day = 86_400_000
