@@ -15,10 +15,16 @@ import * as Agents from "./agent/Agents.ts"
 import { AgentsApi } from "./contract/agents.ts"
 import type { GroupName } from "./contract/Api.ts"
 import type { AppOptions } from "./domain/App.ts"
+import { Caller, localOwner, nobody } from "./domain/Caller.ts"
 import * as Access from "./gateway/Access.ts"
+import * as Door from "./gateway/Door.ts"
+import * as Drain from "./gateway/Drain.ts"
+import type { How } from "./gateway/Gateway.ts"
 import * as agents from "./gateway/handlers/agents.ts"
+import type { Health } from "./gateway/Health.ts"
 import * as Refusals from "./gateway/Refusals.ts"
 import * as Settings from "./kernel/Settings.ts"
+import * as SettingsFile from "./kernel/SettingsFile.ts"
 
 /** Answers one request; closed over everything it needs. */
 export type Handler = HttpApp.Default<never, Scope.Scope>
@@ -70,6 +76,12 @@ const Recovered = lazily(() =>
 /** Each group's routes, still open: what a client may ask, by whom it may be asked, and what answers it. */
 const routes = {
   agents: HttpApiBuilder.api(AgentsApi).pipe(Layer.provide(agents.layer), Layer.provide(Access.layer)),
+  health: lazily(() =>
+    Promise.all([import("./contract/health.ts"), import("./gateway/handlers/health.ts")]).then(
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.HealthApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    )
+  ),
   runs: lazily(() =>
     Promise.all([import("./contract/runs.ts"), import("./gateway/handlers/runs.ts")]).then(([contract, { layer }]) =>
       HttpApiBuilder.api(contract.RunsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
@@ -121,6 +133,12 @@ const routes = {
         HttpApiBuilder.api(contract.SecurityApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
+  settings: lazily(() =>
+    Promise.all([import("./contract/settings.ts"), import("./gateway/handlers/settings.ts")]).then(
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.SettingsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    )
+  ),
   keys: lazily(() =>
     Promise.all([import("./contract/keys.ts"), import("./gateway/handlers/keys.ts")]).then(([contract, { layer }]) =>
       HttpApiBuilder.api(contract.KeysApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
@@ -134,7 +152,8 @@ const routes = {
  * verb in a process of its own takes the lock only for what may not be done beside another process.
  */
 export const stack = (options: AppOptions, part: Parts = parts, as: "gateway" | "verb" = "verb") => {
-  const settings = Settings.layer({ configPath: options.config, cwd: options.cwd, env: options.env })
+  const sources = { configPath: options.config, cwd: options.cwd, env: options.env }
+  const settings = Settings.layer(sources)
   const ground = Layer.provideMerge(Observability, settings)
 
   const kernelOn = (dataDir: typeof DataDir | typeof DataDirWriter) => {
@@ -168,13 +187,21 @@ export const stack = (options: AppOptions, part: Parts = parts, as: "gateway" | 
     Layer.provideMerge(Layer.mergeAll(model, tools))
   )
 
-  return { ground, shared, exclusive, sandbox: Layer.provide(sandbox, ground), agent }
+  const settingsFile = Layer.provideMerge(SettingsFile.layer(sources, shared), ground)
+
+  return { ground, settingsFile, shared, exclusive, sandbox: Layer.provide(sandbox, ground), agent }
 }
 
 /** Each group's routes over exactly the parts that they need. */
-const groupsOf = ({ ground, shared, exclusive, sandbox, agent }: ReturnType<typeof stack>, part: Parts) => {
+const groupsOf = (
+  { settingsFile, shared, exclusive, sandbox, agent }: ReturnType<typeof stack>,
+  part: Parts,
+  server: Layer.Layer<Drain.Drain | Health>
+) => {
   return {
-    agents: routes.agents.pipe(Layer.provide(Agents.layer), Layer.provide(ground)),
+    health: Layer.provide(routes.health, server),
+    agents: routes.agents.pipe(Layer.provide(Agents.layer), Layer.provide(settingsFile)),
+    settings: Layer.provide(routes.settings, settingsFile),
     runs: Layer.provide(routes.runs, agent),
     approvals: Layer.provide(routes.approvals, agent),
     sessions: routes.sessions.pipe(Layer.provide(part.sessions), Layer.provide(shared)),
@@ -201,32 +228,84 @@ export interface App {
   readonly handler: (group: GroupName) => Effect.Effect<Handler, StartError>
 }
 
+const appOf = (groups: Groups, memoMap: Layer.MemoMap, scope: Scope.Scope): App => ({
+  handler: (group) =>
+    Effect.gen(function* () {
+      const api: Layer.Layer<HttpApi.Api, StartError> = groups[group]
+      const router = Layer.mergeAll(
+        HttpApiBuilder.Router.Live,
+        HttpApiBuilder.Middleware.layer,
+        Refusals.layer,
+        HttpServer.layerContext
+      )
+      const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(api, router), memoMap, scope)
+      const closed = Effect.map(
+        Effect.all([HttpApiBuilder.httpApp, Effect.context<HttpRouter.HttpRouter.DefaultServices>()]),
+        ([app, services]): Handler =>
+          Effect.mapInputContext(app, (asked: Context.Context<HttpServerRequest.HttpServerRequest | Scope.Scope>) =>
+            Context.merge(services, asked)
+          )
+      )
+      return yield* Effect.provide(closed, context)
+    })
+})
+
+const HealthAs = (version: string) => lazily(() => import("./gateway/Health.ts").then((m) => m.layer(version)))
+
+/** Of a process that serves nobody but itself. */
+const noServer = Layer.merge(Drain.layer, HealthAs("0"))
+
 /** Nothing is started yet when this returns. */
 export const open = (options: AppOptions, part: Parts = parts): Effect.Effect<App, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const scope = yield* Effect.scope
     const memoMap = yield* Layer.makeMemoMap
-    const groups: Groups = groupsOf(stack(options, part), part)
-    const handler = (group: GroupName): Effect.Effect<Handler, StartError> =>
-      Effect.gen(function* () {
-        const api: Layer.Layer<HttpApi.Api, StartError> = groups[group]
-        const router = Layer.mergeAll(
-          HttpApiBuilder.Router.Live,
-          HttpApiBuilder.Middleware.layer,
-          Refusals.layer,
-          HttpServer.layerContext
-        )
-        const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(api, router), memoMap, scope)
-        const closed = Effect.map(
-          Effect.all([HttpApiBuilder.httpApp, Effect.context<HttpRouter.HttpRouter.DefaultServices>()]),
-          ([app, services]): Handler =>
-            Effect.mapInputContext(app, (asked: Context.Context<HttpServerRequest.HttpServerRequest | Scope.Scope>) =>
-              Context.merge(services, asked)
-            )
-        )
-        return yield* Effect.provide(closed, context)
-      })
-    return { handler }
+    return appOf(groupsOf(stack(options, part), part, noServer), memoMap, yield* Effect.scope)
+  })
+
+const Tls = lazily(() => import("./gateway/Tls.ts").then((m) => m.layer))
+// Nobody from the network is known, until the door can tell who they are.
+const ClosedDoor = Layer.succeed(
+  Door.Door,
+  Door.Door.of({
+    guard: (app) => Effect.provideService(app, Caller, nobody),
+    local: (app) => Effect.provideService(app, Caller, localOwner)
+  })
+)
+
+/** Serves until the scope closes. */
+export const serve = (options: AppOptions, how: How & { readonly version: string }, part: Parts = parts) =>
+  Effect.gen(function* () {
+    const Gateway = yield* Effect.promise(() => import("./gateway/Gateway.ts"))
+    const Dispatch = yield* Effect.promise(() => import("./gateway/Dispatch.ts"))
+    const Pages = yield* Effect.promise(() => import("./gateway/Pages.ts"))
+    const site = Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      const memoMap = yield* Layer.makeMemoMap
+      const server = Layer.merge(Drain.layer, HealthAs(how.version))
+      const layers = stack(options, part, "gateway")
+      const groups = groupsOf(layers, part, server)
+      const { handler } = appOf(groups, memoMap, scope)
+      const doors = Layer.mergeAll(ClosedDoor, Tls, server).pipe(Layer.provide(Certificates))
+      const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(doors, layers.exclusive), memoMap, scope)
+      const names: ReadonlyArray<string> = Object.keys(groups)
+      const isGroup = (name: string): name is GroupName => names.includes(name)
+      return {
+        context,
+        parts: [
+          { answers: Dispatch.exactly("/healthz", "/readyz"), app: handler("health") },
+          ...names.filter(isGroup).map((group) => ({
+            answers: Dispatch.below(`/dashboard/api/${group}`),
+            app: handler(group)
+          })),
+          { answers: Pages.owns, app: Effect.provide(Pages.make, context) }
+        ],
+        control: names.filter(isGroup).map((group) => ({
+          answers: Dispatch.exactly(`/control/start/${group}`),
+          app: Effect.as(handler(group), Dispatch.done)
+        }))
+      }
+    })
+    return yield* Gateway.serve(how, site)
   })
 
 const sandboxLayers = (options: AppOptions) => {

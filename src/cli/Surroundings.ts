@@ -2,7 +2,7 @@
  * Surroundings: the process that a command line runs in, as far as verbs may see it. Tests and other
  * programs give their own; nothing else of the CLI touches `process`.
  */
-import { Context, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 
 export class Surroundings extends Context.Tag("ai-desk/cli/Surroundings")<
   Surroundings,
@@ -14,11 +14,17 @@ export class Surroundings extends Context.Tag("ai-desk/cli/Surroundings")<
     readonly env?: Readonly<Record<string, string | undefined>>
     /** Absolute; absent: where the process was started. */
     readonly cwd?: string
+    /** What the process exits with when it is told to stop from now on; 130 otherwise. */
+    readonly ending?: (code: number) => Effect.Effect<void>
   }
 >() {}
 
 export const layer: Layer.Layer<Surroundings> = Layer.sync(Surroundings, () => ({
   stdin: process.stdin,
   stdout: process.stdout,
-  stderr: process.stderr
+  stderr: process.stderr,
+  ending: (code: number) =>
+    Effect.sync(() => {
+      process.exitCode = code
+    })
 }))

@@ -7,6 +7,7 @@ import * as cache from "./cache.ts"
 import * as cert from "./cert.ts"
 import * as config from "./config.ts"
 import * as credential from "./credential.ts"
+import * as gateway from "./gateway.ts"
 import { groupCommand } from "./Grammar.ts"
 import * as key from "./key.ts"
 import * as onboard from "./onboard.ts"
@@ -17,6 +18,7 @@ import * as session from "./session.ts"
 /** By name, in the order in which help shows them. */
 export const groups = {
   onboard: onboard.group,
+  gateway: gateway.group,
   agent: agent.group,
   session: session.group,
   budget: budget.group,

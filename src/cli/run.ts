@@ -25,6 +25,7 @@ interface Entry {
 /** In the order in which help shows them; `program.ts` has the same, all at once. */
 const commands: Readonly<Record<string, Entry>> = {
   onboard: { summary: "Set up: master key, model, agent, workspace, budget.", load: () => import("./onboard.ts") },
+  gateway: { summary: "The server.", load: () => import("./gateway.ts") },
   agent: { summary: "Send a message to an agent; list the agents.", load: () => import("./agent.ts") },
   session: { summary: "Read, export and resume sessions.", load: () => import("./session.ts") },
   budget: { summary: "Spending and caps.", load: () => import("./budget.ts") },

@@ -7,12 +7,15 @@ import { CacheGroup } from "./cache.ts"
 import { CertificatesGroup } from "./certificates.ts"
 import { CredentialsGroup } from "./credentials.ts"
 import { base } from "./failures.ts"
+import { HealthGroup } from "./health.ts"
 import { KeysGroup } from "./keys.ts"
 import { RunsGroup } from "./runs.ts"
 import { SecurityGroup } from "./security.ts"
 import { SessionsGroup } from "./sessions.ts"
+import { SettingsGroup } from "./settings.ts"
 
 export const Api = base
+  .add(HealthGroup)
   .add(AgentsGroup)
   .add(RunsGroup)
   .add(ApprovalsGroup)
@@ -24,9 +27,11 @@ export const Api = base
   .add(CertificatesGroup)
   .add(SecurityGroup)
   .add(KeysGroup)
+  .add(SettingsGroup)
 
-/** The first path segment after /dashboard/api/ of a group's endpoints. */
+/** The first path segment after /dashboard/api/ of a group's endpoints, unless it stands where other programs look for it. */
 export type GroupName =
+  | "health"
   | "agents"
   | "runs"
   | "approvals"
@@ -38,3 +43,4 @@ export type GroupName =
   | "certificates"
   | "security"
   | "keys"
+  | "settings"

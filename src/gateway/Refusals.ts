@@ -42,7 +42,7 @@ const encodeDecodeError = Schema.encodeSync(HttpApiDecodeError)
 const badRequest = (error: HttpApiDecodeError) =>
   HttpServerResponse.unsafeJson(encodeDecodeError(error), { status: 400 })
 
-const notFound = Effect.map(HttpServerRequest.HttpServerRequest, ({ method, url }) =>
+export const notFound = Effect.map(HttpServerRequest.HttpServerRequest, ({ method, url }) =>
   HttpServerResponse.unsafeJson(
     { _tag: "RouteNotFound", message: `nothing answers ${method} ${url.split("?", 1)[0]?.slice(0, 200) ?? ""}` },
     { status: 404 }
@@ -55,7 +55,8 @@ const encodedInternal = {
   message: internal.message,
   fix: internal.fix
 }
-const broken = (cause: Cause.Cause<unknown>) =>
+/** Nothing of the cause goes to the client; the log has it. */
+export const broken = (cause: Cause.Cause<unknown>) =>
   Effect.as(Effect.logError("a request broke", cause), HttpServerResponse.unsafeJson(encodedInternal, { status: 500 }))
 
 /** The platform dies of a body that it cannot read, so its own errors are looked for among defects as well. */
