@@ -23,7 +23,7 @@ const notAllowed = HttpServerResponse.setHeader(missingPage(405), "allow", "GET,
 
 /** Whether a path, without its query, is answered here. */
 export const owns = (path: string): boolean =>
-  ["/", "/login", "/dashboard", "/dashboard/", "/favicon.ico", "/setup", "/setup/code"].includes(path) ||
+  ["/", "/login", "/dashboard", "/dashboard/", "/favicon.ico", "/setup"].includes(path) ||
   path.startsWith("/dashboard/assets/")
 
 export const make: Effect.Effect<App, AssetMissing, Settings> = Effect.gen(function* () {
@@ -32,7 +32,7 @@ export const make: Effect.Effect<App, AssetMissing, Settings> = Effect.gen(funct
   const app: App = Effect.gen(function* () {
     const { headers, method, url } = yield* HttpServerRequest.HttpServerRequest
     const path = url.split(/[?#]/, 1)[0] ?? ""
-    if (path === "/setup" || path === "/setup/code") return closedPage
+    if (path === "/setup") return closedPage
     if (method !== "GET" && method !== "HEAD") return notAllowed
     switch (path) {
       case "/":

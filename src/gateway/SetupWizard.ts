@@ -12,13 +12,15 @@ import { dirname } from "node:path"
 import type { HttpServerError } from "@effect/platform/HttpServerError"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Deferred, Effect, Option, Redacted, Ref, type Scope } from "effect"
+import { Deferred, Effect, Either, Option, Redacted, Ref, type Scope } from "effect"
 import type { AppOptions } from "../domain/App.ts"
 import { type ProviderName, splitModelRef } from "../domain/Model.ts"
 import { redactText } from "../kernel/Redaction.ts"
 import { configPath, type SettingsInvalid, withoutConfig } from "../kernel/Settings.ts"
 import * as Setup from "../kernel/Setup.ts"
+import { check, policy } from "./Boundary.ts"
 import type { App } from "./Door.ts"
+import { nodeOf } from "./door/Admitted.ts"
 import { type AssetMissing, load, respond as respondAsset } from "./pages/Assets.ts"
 import * as Answers from "./setup/Answers.ts"
 import * as OneTimeCode from "./setup/OneTimeCode.ts"
@@ -63,27 +65,7 @@ const mostBody = 65_536
 
 const form = "application/x-www-form-urlencoded"
 
-const loopback = new Set(["127.0.0.1", "localhost", "[::1]"])
-
-type Headers = HttpServerRequest.HttpServerRequest["headers"]
-
-/** A name that a foreign site could point at this machine is none of ours. */
-const knownHost = (host: string | undefined): boolean =>
-  host !== undefined && /^[^\s/@?#\\]+$/.test(host) && loopback.has(host.toLowerCase().replace(/:\d{1,5}$/, ""))
-
-/**
- * Whether a form was sent by a page of this server. Browsers say so themselves; what says nothing is no
- * browser. Under `no-referrer` the Origin of an honest form is "null", so then the other header decides.
- */
-const sameOrigin = (headers: Headers): boolean => {
-  const site = headers["sec-fetch-site"]
-  const origin = headers["origin"]
-  if (site !== undefined && site !== "same-origin") return false
-  if (origin === undefined) return true
-  if (origin === "null") return site === "same-origin"
-  const url = URL.parse(origin)
-  return url !== null && url.host === headers["host"]?.toLowerCase()
-}
+const elsewhere = "Open this page under the address that the terminal shows, on this computer."
 
 const pathOf = (url: string): string => url.split(/[?#]/, 1)[0] ?? ""
 
@@ -96,6 +78,7 @@ export const make = (options: WizardOptions): Effect.Effect<Wizard, SettingsInva
     const sources = { configPath: given, cwd, env }
     const config = yield* configPath(sources)
     const before = yield* withoutConfig(sources, dirname(config))
+    const rules = policy(before.config.gateway)
     const assets = yield* load()
     const code = yield* OneTimeCode.make(options.tell)
     const kept = yield* Ref.make(Answers.nothingKept)
@@ -116,11 +99,9 @@ export const make = (options: WizardOptions): Effect.Effect<Wizard, SettingsInva
       return body === undefined ? undefined : Answers.fieldsOf(body)
     })
 
-    const enter = Effect.gen(function* () {
-      const sent = yield* fields
-      if (sent === undefined) return refusedPage(400, "That was no form of this page.")
+    const enter = Effect.fnUntraced(function* (typed: string) {
       yield* code.ensure
-      const redeemed = yield* code.redeem(sent.get("code") ?? "")
+      const redeemed = yield* code.redeem(typed)
       switch (redeemed.how) {
         case "right":
           yield* Ref.set(kept, Answers.nothingKept)
@@ -175,9 +156,7 @@ export const make = (options: WizardOptions): Effect.Effect<Wizard, SettingsInva
         // Once it began, it is not left half done because a browser went away.
       }).pipe(Effect.uninterruptible)
 
-    const submit = Effect.gen(function* () {
-      const sent = yield* fields
-      if (sent === undefined) return refusedPage(400, "That was no form of this page.")
+    const submit = Effect.fnUntraced(function* (sent: Answers.Sent) {
       const ticket = sent.get("ticket") ?? ""
       if (!(yield* code.accepts(ticket))) {
         yield* code.ensure
@@ -198,36 +177,51 @@ export const make = (options: WizardOptions): Effect.Effect<Wizard, SettingsInva
       )
     })
 
+    /** Null when it may come. What comes over no connection of the server's may not. */
+    const turnedAway = Effect.map(HttpServerRequest.HttpServerRequest, (request) => {
+      const node = nodeOf(request)
+      if (node === undefined) return refusedPage(421, elsewhere)
+      const passed = check(node, rules)
+      if (Either.isRight(passed)) return null
+      switch (passed.left._tag) {
+        case "NotForThisDoor":
+          return refusedPage(421, elsewhere)
+        case "Forbidden":
+          return refusedPage(403, "This was sent by another page.")
+        default:
+          return refusedPage(passed.left.status, "That is not possible here.")
+      }
+    })
+
     const closed = Effect.sync(() => existsSync(config)).pipe(
       Effect.tap((exists) => (exists ? Deferred.succeed(finished, undefined) : Effect.void))
     )
 
-    const setup = (method: string, path: string, headers: Headers) =>
+    const setup = (asks: boolean) =>
       Effect.gen(function* () {
         if (yield* closed) return closedPage
-        if (method === "GET" || method === "HEAD") {
-          if (path === "/setup/code") return redirect("/setup")
+        if (asks) {
           yield* code.ensure
           return codePage(null)
         }
-        if (!sameOrigin(headers)) return refusedPage(403, "This form was sent by another page.")
-        if (path === "/setup/code") return yield* enter
+        const sent = yield* fields
+        if (sent === undefined) return refusedPage(400, "That was no form of this page.")
+        if (sent.has("code")) return yield* enter(sent.get("code") ?? "")
         // One at a time, and looked at again: of two forms at once one is too late.
-        return yield* Effect.flatMap(closed, (late) => (late ? Effect.succeed(closedPage) : submit)).pipe(
+        return yield* Effect.flatMap(closed, (late) => (late ? Effect.succeed(closedPage) : submit(sent))).pipe(
           oneAtATime.withPermits(1)
         )
       })
 
     const app: App = Effect.gen(function* () {
       const { headers, method, url } = yield* HttpServerRequest.HttpServerRequest
-      if (!knownHost(headers["host"])) {
-        return refusedPage(421, "Open this page under the address that the terminal shows, on this computer.")
-      }
+      const away = yield* turnedAway
+      if (away !== null) return away
       const path = pathOf(url)
       const asks = method === "GET" || method === "HEAD"
-      if (path === "/setup" || path === "/setup/code") {
+      if (path === "/setup") {
         return asks || method === "POST"
-          ? yield* setup(method, path, headers)
+          ? yield* setup(asks)
           : HttpServerResponse.setHeader(
               refusedPage(405, "This page is read and sent, nothing else."),
               "allow",

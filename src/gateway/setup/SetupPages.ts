@@ -25,7 +25,7 @@ ${brand}
 <p>This computer runs Ai_DESK, and it is not set up yet. To show that it is yours, type the one-time code
 from the terminal in which it was started.</p>
 ${notice(trouble)}
-<form method="post" action="/setup/code" autocomplete="off">
+<form method="post" action="/setup" autocomplete="off">
 <div class="field"><label for="code">One-time code</label>
 <input id="code" name="code" class="code" required autofocus maxlength="32" spellcheck="false" autocapitalize="characters" autocomplete="off" placeholder="XXXX-XXXX"></div>
 <button type="submit">Continue</button>

@@ -1,0 +1,47 @@
+/**
+ * Login: the page that turns a token, a password or a one-time link into a log-in of this tab. A secret
+ * goes to this gateway in the body of one request; it is kept nowhere, and a link's code leaves the
+ * address bar before anything else happens.
+ */
+import { type Answer, ask, inWords, keepProof } from "./api.ts"
+import { byId, trouble } from "./dom.ts"
+
+const form = byId("login", HTMLFormElement)
+const button = form.querySelector("button")
+const secret = document.getElementById("secret")
+
+const begin = async (body: Readonly<Record<string, string>>): Promise<void> => {
+  trouble("")
+  if (button !== null) button.disabled = true
+  const answer: Answer = await ask("POST", "/dashboard/api/login", body)
+  if (button !== null) button.disabled = false
+  if (!answer.ok) {
+    trouble(inWords(answer.problem))
+    if (secret instanceof HTMLInputElement) {
+      secret.value = ""
+      secret.focus()
+    }
+    return
+  }
+  const { value } = answer
+  if (typeof value === "object" && value !== null && "proof" in value && typeof value.proof === "string") {
+    keepProof(value.proof)
+  }
+  location.replace("/dashboard")
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault()
+  const method = form.dataset["mode"] === "password" ? "password" : "token"
+  if (!(secret instanceof HTMLInputElement)) {
+    // By certificate: the connection itself is the proof.
+    location.replace("/dashboard")
+    return
+  }
+  const value = method === "token" ? secret.value.trim() : secret.value
+  if (value !== "") void begin({ method, secret: value })
+})
+
+const code = new URLSearchParams(location.hash.slice(1)).get("link")
+if (location.hash !== "" || location.search !== "") history.replaceState(null, "", "/login")
+if (code !== null && code !== "") void begin({ method: "link", secret: code })
