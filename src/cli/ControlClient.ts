@@ -1,6 +1,8 @@
 /**
- * ControlClient: how verbs ask. Every verb speaks the contract over an HttpClient; today its other end
- * is this very process (only the part that the asked group needs is started), later a running gateway.
+ * ControlClient: how verbs ask. Every verb speaks the contract over an HttpClient. Its other end is the
+ * gateway that runs on the data folder, if there is one: then only that one writes. Otherwise it is
+ * this very process, and only the part that the asked group needs is started. Answers and errors are
+ * the same.
  */
 import type * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
@@ -15,8 +17,11 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Context, Deferred, Effect, Layer, Schema, type Scope } from "effect"
 import type { Handler } from "../App.ts"
 import type { GroupName } from "../contract/Api.ts"
+import type { Announcement } from "../domain/Announcement.ts"
 import type { AppOptions } from "../domain/App.ts"
 import { Caller, localOwner } from "../domain/Caller.ts"
+import { lossIn } from "./control/GatewayLost.ts"
+import { find } from "./control/Running.ts"
 
 /** The gateway's parts could not be started: bad settings, wrong key, a second process, a broken database. */
 export class StartFailed extends Schema.TaggedError<StartFailed>()("StartFailed", {
@@ -29,6 +34,13 @@ export class StartFailed extends Schema.TaggedError<StartFailed>()("StartFailed"
     return this.detail
   }
 }
+
+const startFailed = (error: { readonly _tag: string; readonly message: string; readonly fix?: string | undefined }) =>
+  new StartFailed({
+    kind: error._tag,
+    detail: error.message,
+    ...(error.fix === undefined ? {} : { fix: error.fix })
+  })
 
 export class ControlClient extends Context.Tag("ai-desk/cli/ControlClient")<
   ControlClient,
@@ -98,17 +110,50 @@ export const layerInProcess = (options: AppOptions): Layer.Layer<ControlClient> 
         connect: (group) =>
           app.handler(group).pipe(
             Effect.map((app) => overHandler(Effect.provideService(app, Caller, localOwner))),
-            Effect.mapError(
-              (error) =>
-                new StartFailed({
-                  kind: error._tag,
-                  detail: error.message,
-                  ...("fix" in error && error.fix !== undefined ? { fix: error.fix } : {})
-                })
-            )
+            Effect.catchAll(startFailed)
           )
       })
     })
+  )
+
+const Refusal = Schema.Struct({ kind: Schema.String, detail: Schema.String, fix: Schema.optional(Schema.String) })
+
+/** Asks the gateway that was found. */
+export const layerRunning = (gateway: Announcement): Layer.Layer<ControlClient> =>
+  Layer.effect(
+    ControlClient,
+    Effect.gen(function* () {
+      const { make } = yield* Effect.promise(() => import("./control/SocketClient.ts"))
+      const client = make(gateway)
+      const started = (group: GroupName) =>
+        Effect.gen(function* () {
+          const response = yield* client.get(`${origin}/control/start/${group}`)
+          if (response.status === 204) return client
+          const { detail, fix, kind } = yield* HttpClientResponse.schemaBodyJson(Refusal)(response)
+          return yield* new StartFailed({ kind, detail, ...(fix === undefined ? {} : { fix }) })
+        })
+      return ControlClient.of({
+        connect: (group) =>
+          started(group).pipe(
+            Effect.catchTags({
+              RequestError: (error) => startFailed(lossIn(error)),
+              ResponseError: (error) => startFailed(lossIn(error)),
+              ParseError: () =>
+                new StartFailed({
+                  kind: "GatewayOfOtherRelease",
+                  detail: `the gateway that runs (process ${gateway.pid}, version ${gateway.version}) does not know what is asked`,
+                  fix: "restart it, so that both are of one release"
+                })
+            })
+          )
+      })
+    })
+  )
+
+/** Whichever end there is. */
+export const layer = (options: AppOptions): Layer.Layer<ControlClient> =>
+  Layer.unwrapEffect(
+    Effect.map(find(options), (gateway) => (gateway === null ? layerInProcess(options) : layerRunning(gateway)))
   )
 
 /** The derived client of one group's API. */

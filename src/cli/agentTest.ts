@@ -5,7 +5,7 @@ import type { SessionId } from "../domain/Ids.ts"
 import { follow } from "./follow.ts"
 import { Output } from "./Output.ts"
 import * as RunClient from "./RunClient.ts"
-import { appOptions, inProcess, looked, present } from "./shared.ts"
+import { appOptions, reached, looked, present } from "./shared.ts"
 import * as Trial from "./Trial.ts"
 
 /** Announces what stands in for a configuration, and where it is. */
@@ -52,10 +52,10 @@ export const run = (input: Message) =>
       const loaded = yield* looked(input.config)
       // Only with neither: a key without a config, or a config without a key, is a set-up to be used or mended.
       if (loaded.path !== null || loaded.masterKey !== null) {
-        return yield* inProcess(yield* appOptions(input.config))(send(input))
+        return yield* reached(yield* appOptions(input.config))(send(input))
       }
       const trial = yield* Trial.make(loaded)
       yield* announceTrial(trial)
-      yield* inProcess(trial.options)(send(input))
+      yield* reached(trial.options)(send(input))
     }).pipe(Effect.scoped)
   )

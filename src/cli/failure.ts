@@ -6,6 +6,7 @@
  */
 import { Cause, Data, Effect, Option, Schema } from "effect"
 import { redactRegistered, redactText } from "../kernel/Redaction.ts"
+import { lossIn } from "./control/GatewayLost.ts"
 import { Output, visible } from "./Output.ts"
 
 /** A command line that cannot be understood. */
@@ -46,6 +47,10 @@ const codes: Readonly<Record<string, number>> = {
   GroundFailed: 5,
   AuditUnavailable: 5,
   StartFailed: 5,
+  GatewayLost: 5,
+  DataDirInUse: 5,
+  PortTaken: 5,
+  ListenFailed: 5,
   ExportFailed: 5,
   FileError: 5,
   InstallationIncomplete: 5
@@ -66,7 +71,8 @@ const isFailure = (error: unknown): error is Failure =>
   "message" in error &&
   typeof error.message === "string"
 
-export const exitCodeOf = (error: unknown): number => {
+export const exitCodeOf = (thrown: unknown): number => {
+  const error = lossIn(thrown)
   if (!isFailure(error)) return 1
   return codes[error.kind ?? ""] ?? codes[error._tag] ?? 1
 }
@@ -81,7 +87,8 @@ const internal: Failure = {
 export const report = (error: unknown): Effect.Effect<void, never, Output> =>
   Effect.gen(function* () {
     const output = yield* Output
-    const failure = isFailure(error) ? error : internal
+    const known = lossIn(error)
+    const failure = isFailure(known) ? known : internal
     // Messages about settings name variables and kinds, never values; what looks like `KEY: value` there is our own wording.
     const isOurs = failure._tag === "SettingsInvalid" || failure.kind === "SettingsInvalid"
     const clean = (text: string): string => visible(isOurs ? String(redactRegistered(text)) : redactText(text))

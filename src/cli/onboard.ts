@@ -16,7 +16,7 @@ import { amount, flag, folder, type Group, matching, oneOf, option, optionOr, ve
 import { Output } from "./Output.ts"
 import { amountOf, type Choice, hidden, line, select } from "./prompts.ts"
 import { InvalidInput, readSecret } from "./secrets.ts"
-import { agentName, appOptions, config, inProcess, json, present, settingsOptions } from "./shared.ts"
+import { agentName, appOptions, config, reached, json, present, settingsOptions } from "./shared.ts"
 
 const providers: ReadonlyArray<Choice<ModelRef>> = Setup.answerers.map(({ description, model, title }) => ({
   title,
@@ -175,7 +175,7 @@ const setUp = verb({
         yield* checkChoices(choices, place)
         const done = yield* Setup.write(yield* Setup.plan(choices, place))
         const reach = yield* appOptions(target)
-        if (key !== null) yield* storeKey(choices.model, key).pipe(Effect.scoped, inProcess(reach))
+        if (key !== null) yield* storeKey(choices.model, key).pipe(Effect.scoped, reached(reach))
         yield* output.result(done, () =>
           [
             `settings   ${done.config}`,

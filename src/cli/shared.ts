@@ -62,8 +62,8 @@ export const present = <A, E, R>(
     Effect.provide(Output.layer(asJson))
   )
 
-/** The other end of the contract, in this process. */
-export const inProcess = (options: AppOptions) => Effect.provide(ControlClient.layerInProcess(options))
+/** The other end of the contract: the running gateway, or this process. */
+export const reached = (options: AppOptions) => Effect.provide(ControlClient.layer(options))
 
 /** A verb that asks the gateway's parts for one answer and shows it. */
 export const ask = <A, E>(
@@ -72,7 +72,7 @@ export const ask = <A, E>(
 ): Effect.Effect<void, Exited, Surroundings> =>
   present(
     input.json,
-    Effect.flatMap(appOptions(input.config), (options) => Effect.scoped(inProcess(options)(effect)))
+    Effect.flatMap(appOptions(input.config), (options) => Effect.scoped(reached(options)(effect)))
   )
 
 /** `2026-11-22 13:05:09`, UTC. */

@@ -17,7 +17,7 @@ import { systemCode } from "./DurableFile.ts"
 import { ConfigRejected, ConfigReloaded, Events } from "./Events.ts"
 import { decodeText } from "./settings/Decode.ts"
 import type { Env } from "./settings/DotEnv.ts"
-import { load, lookup, type Reading, type Sources } from "./settings/Load.ts"
+import { load, lookup, type Reading, type Sources, whereabouts as whereaboutsOf } from "./settings/Load.ts"
 import { SettingsInvalid, SettingsProblem } from "./settings/Problems.ts"
 
 export { describeFields, type FieldRow, type JsonObject, jsonSchema } from "./settings/Describe.ts"
@@ -88,6 +88,12 @@ const sourcesOf = (options: SettingsOptions): Sources => {
 export const configPath = (options: SettingsOptions = {}): Effect.Effect<string> =>
   Effect.sync(() => lookup(sourcesOf(options)).path)
 
+/** Where the settings file (null: none is there) and the data folder are; nothing of it is judged yet. */
+export const whereabouts = (
+  options: SettingsOptions = {}
+): Effect.Effect<{ readonly path: string | null; readonly dataDir: string }> =>
+  Effect.sync(() => whereaboutsOf(sourcesOf(options)))
+
 /** What the environment alone says, as a first set-up finds it: the config that is about to be written does not count. */
 export const withoutConfig = (options: SettingsOptions, dir: string): Effect.Effect<LoadedSettings, SettingsInvalid> =>
   Effect.suspend(() => {
@@ -122,6 +128,10 @@ export const checkFile = (options: SettingsOptions = {}): Effect.Effect<CheckRep
       })
     })
   )
+
+/** A dry run of a reload: the settings that would be in force if these bytes stood in the file. */
+export const preview = (options: SettingsOptions, bytes: Uint8Array): Either.Either<LoadedSettings, SettingsInvalid> =>
+  Either.map(load(sourcesOf(options), bytes), (reading) => reading.settings)
 
 const changed = (at: string, expected: string, found: string, fix: string, source: string): SettingsInvalid =>
   new SettingsInvalid({ source, problems: [new SettingsProblem({ at, expected, found, fix })] })

@@ -52,3 +52,7 @@ export const environment = (config: Config, env: Env, dotEnv: string | null): En
   })
   return Object.fromEntries(entries)
 }
+
+/** The data folder that a `.env` names. */
+export const dataDirIn = (dotEnv: Uint8Array): string | undefined =>
+  parseEnv(new TextDecoder().decode(dotEnv))["AI_DESK_DATA_DIR"]

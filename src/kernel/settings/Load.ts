@@ -5,7 +5,7 @@
  * it is believed; secrets come out as `Redacted` and are registered for redaction at once; the
  * master key has exactly one source.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs"
+import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync } from "node:fs"
 import { dirname, isAbsolute, join, resolve } from "node:path"
 import { Either, Option, Redacted } from "effect"
 import type { Config } from "../../domain/Config.ts"
@@ -13,7 +13,7 @@ import { systemCode } from "../DurableFile.ts"
 import { Secrets } from "../Redaction.ts"
 import type { LoadedSettings } from "../Settings.ts"
 import { decodeBytes, decodeText, maxBytes } from "./Decode.ts"
-import { builtInKeys, type Env, environment } from "./DotEnv.ts"
+import { builtInKeys, dataDirIn, type Env, environment } from "./DotEnv.ts"
 import { invalid, type SettingsInvalid, SettingsProblem } from "./Problems.ts"
 import { resolveAgents } from "./Resolve.ts"
 import { contains, realPath } from "./Workspace.ts"
@@ -113,6 +113,19 @@ export const lookup = (sources: Sources): Lookup => {
     : { path: resolve(sources.cwd, named), asked: true, by: "AI_DESK_CONFIG" }
 }
 
+/**
+ * Where the settings and the data folder are, without judging anything: for finding what runs there.
+ * Whoever goes on to use either of them has it judged by `load`.
+ */
+export const whereabouts = (sources: Sources): { readonly path: string | null; readonly dataDir: string } => {
+  const { path } = lookup(sources)
+  const file = existsSync(path)
+  const dir = file ? dirname(path) : sources.cwd
+  const dotEnv = file ? readOwn(join(dir, ".env"), 0o002) : Either.left(null)
+  const named = sources.env.AI_DESK_DATA_DIR ?? (Either.isRight(dotEnv) ? dataDirIn(dotEnv.right.bytes) : undefined)
+  return { path: file ? path : null, dataDir: resolve(dir, named || defaultDataDir) }
+}
+
 interface FromEnvironment {
   readonly dataDir: string
   readonly masterKey: Redacted.Redacted<string> | null
@@ -121,6 +134,8 @@ interface FromEnvironment {
   readonly logLevel: Config["log"]["level"] | null
   readonly problems: ReadonlyArray<SettingsProblem>
 }
+
+const defaultDataDir = ".ai-desk-data"
 
 const levels: ReadonlyArray<Config["log"]["level"]> = ["debug", "info", "warn", "error"]
 
@@ -188,7 +203,7 @@ const readEnvironment = (
   const own = (at: string, expected: string, found: string, fix: string) =>
     problems.push(new SettingsProblem({ at, expected, found, fix }))
 
-  const dataDir = resolve(dir, vars.AI_DESK_DATA_DIR || ".ai-desk-data")
+  const dataDir = resolve(dir, vars.AI_DESK_DATA_DIR || defaultDataDir)
   const real = realPath(dataDir)
   const unfit = [sources.home, ...(configPath === null ? [] : [configPath])].some((path) =>
     [dataDir, real ?? dataDir].some((data) => contains(data, path))
@@ -261,11 +276,11 @@ const fail = (source: string, problems: ReadonlyArray<SettingsProblem>): Either.
   return failure === null ? Either.void : Either.left(failure)
 }
 
-/** One reading. Never throws. */
-export const load = (sources: Sources): Either.Either<Reading, SettingsInvalid> =>
+/** One reading; with `instead`, as if these bytes stood in the file. Never throws. */
+export const load = (sources: Sources, instead?: Uint8Array): Either.Either<Reading, SettingsInvalid> =>
   Either.gen(function* () {
     const wanted = lookup(sources)
-    const file = readOwn(wanted.path, 0o002)
+    const file = instead === undefined ? readOwn(wanted.path, 0o002) : Either.right({ bytes: instead, mode: 0o600 })
     const absent = Either.isLeft(file) && file.left.missing
     if (Either.isLeft(file) && (wanted.asked || !absent)) yield* fail(wanted.path, [fileProblem(wanted.by, file.left)])
 
