@@ -45,11 +45,18 @@ export const open = ({ options }: Place, replaced: Partial<App.Parts> = {}, call
           })
         ),
       /** What a client without our types would get. */
-      raw: (group: GroupName, method: string, path: string, body?: string) =>
+      raw: (
+        group: GroupName,
+        method: string,
+        path: string,
+        body?: string,
+        headers: Readonly<Record<string, string>> = {}
+      ) =>
         Effect.gen(function* () {
           const handler = yield* handlerOf(group)
-          const init: RequestInit = { method }
-          if (body !== undefined) Object.assign(init, { body, headers: { "content-type": "application/json" } })
+          const kind = body === undefined ? {} : { "content-type": "application/json" }
+          const init: RequestInit = { method, headers: { ...kind, ...headers } }
+          if (body !== undefined) init.body = body
           const response = yield* Effect.promise(() => handler(new Request(`${origin}${path}`, init)))
           return { status: response.status, text: yield* Effect.promise(() => response.text()) }
         })

@@ -47,7 +47,7 @@ const depthOf = (text: string): number => {
 }
 
 /** These reach JavaScript's own machinery when used as names; no setting is called so. */
-const poisonous = new Set(["__proto__", "constructor", "prototype"])
+export const poisonous: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"])
 
 /** Plain data from the parsed tree; objects have no prototype, so a lookup finds only what the file says. */
 const toValue = (node: Node, path: string, errors: Array<SettingsProblem>): unknown => {
