@@ -4,7 +4,7 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import { Schema } from "effect"
 import { Open } from "./access.ts"
-import { about, base } from "./failures.ts"
+import { about, base, worded } from "./failures.ts"
 
 /** Who answers on a port. Tells one gateway from another, and from other programs. */
 export class Identity extends Schema.Class<Identity>("Identity")({
@@ -38,7 +38,7 @@ export const HealthGroup = HttpApiGroup.make("health")
       .middleware(Open)
       .annotateContext(about("Does it take requests", "Not while the gateway starts or stops."))
       .addSuccess(Schema.Struct({ ready: Schema.Literal(true) }))
-      .addError(NotReady)
+      .addError(worded(NotReady))
   )
 
 export const HealthApi = base.add(HealthGroup)
