@@ -9,7 +9,9 @@ import { isServerError } from "@effect/platform/HttpServerError"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Cause, Effect, Option, Schema } from "effect"
+import { Refused } from "../contract/access.ts"
 import { InternalFailure } from "../contract/failures.ts"
+import * as Compatible from "./compatible/Failure.ts"
 
 type Issue = HttpApiDecodeError["issues"][number]
 
@@ -83,5 +85,38 @@ export const answer: HttpApiBuilder.MiddlewareFn<never> = (app) =>
     return Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : broken(cause)
   })
 
+const isRefused = Schema.is(Refused)
+
+/** The same at a compatible endpoint, in its vendor's form. Null: it is not such a failure. */
+const vendorFailure = (cause: Cause.Cause<unknown>): Compatible.CompatibleFailure | null => {
+  const ofServer = serverErrorIn(cause)
+  if (Option.isSome(ofServer)) {
+    return ofServer.value._tag === "RouteNotFound" ? Compatible.noRoute : Compatible.unreadable(notJson.message)
+  }
+  const failure: Option.Option<unknown> = Cause.failureOption(cause)
+  if (Option.isNone(failure)) return null
+  if (failure.value instanceof HttpApiDecodeError) {
+    const { issues, message } = inWords(failure.value)
+    return Compatible.unreadable(message, issues[0]?.path)
+  }
+  return isRefused(failure.value) ? Compatible.ofRefused(failure.value) : null
+}
+
+/** Official clients of other vendors ask at their own paths, and understand their own words only. */
+const answerVendor = (vendor: Compatible.Vendor, app: Parameters<typeof answer>[0]): ReturnType<typeof answer> =>
+  Effect.catchAllCause(app, (cause) => {
+    if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause)
+    const failure = vendorFailure(cause)
+    return failure === null
+      ? Effect.as(broken(cause), Compatible.respond(vendor, Compatible.internal))
+      : Effect.succeed(Compatible.respond(vendor, failure))
+  })
+
+const answerAny: HttpApiBuilder.MiddlewareFn<never> = (app) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers, url }) => {
+    const vendor = Compatible.vendorOf(url, headers)
+    return vendor === null ? answer(app) : answerVendor(vendor, app)
+  })
+
 /** For every group at once. */
-export const layer = HttpApiBuilder.middleware(answer)
+export const layer = HttpApiBuilder.middleware(answerAny)
