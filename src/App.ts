@@ -46,12 +46,22 @@ export const parts = {
 export type Parts = typeof parts
 
 const Observability = lazily(() => import("./kernel/Observability.ts").then((m) => m.layer))
+const logIn = (path: string) => lazily(() => import("./kernel/Observability.ts").then((m) => m.layerFile(path)))
 const Events = lazily(() => import("./kernel/Events.ts").then((m) => m.layer))
 const DataDir = lazily(() => import("./kernel/DataDir.ts").then((m) => m.layer))
 const DataDirWriter = lazily(() => import("./kernel/DataDir.ts").then((m) => m.layerWriter))
 const Keyring = lazily(() => import("./kernel/Keyring.ts").then((m) => Layer.provideMerge(m.layerCrypto, m.layer)))
 const Database = lazily(() => import("./kernel/Database.ts").then((m) => m.layer))
 const Credentials = lazily(() => import("./kernel/Credentials.ts").then((m) => m.layer))
+const Tokens = lazily(() => import("./gateway/auth/Tokens.ts").then((m) => m.layer))
+const Passwords = lazily(() => import("./gateway/auth/Passwords.ts").then((m) => m.layer))
+const WebSessions = lazily(() => import("./gateway/auth/WebSessions.ts").then((m) => m.layer))
+const Logins = lazily(() => import("./gateway/auth/Logins.ts").then((m) => m.layer))
+const Links = lazily(() => import("./gateway/auth/Links.ts").then((m) => m.layer))
+const NoLinks = lazily(() => import("./gateway/auth/Links.ts").then((m) => m.layerNone))
+const Lockout = lazily(() => import("./gateway/Lockout.ts").then((m) => m.layer))
+const Pins = lazily(() => import("./gateway/Certificates.ts").then((m) => m.layerPins))
+const Auth = lazily(() => import("./gateway/Auth.ts").then((m) => m.layer))
 const Certificates = lazily(() => import("./gateway/Certificates.ts").then((m) => m.layer))
 const Rotation = lazily(() => import("./kernel/Rotation.ts").then((m) => m.layer))
 const Pricing = lazily(() => import("./model/Pricing.ts").then((m) => m.layer))
@@ -62,6 +72,7 @@ const ToolExecutor = lazily(() => import("./tools/ToolExecutor.ts").then((m) => 
 const ToolPolicy = lazily(() => import("./tools/ToolPolicy.ts").then((m) => m.layer))
 const ToolRegistry = lazily(() => import("./tools/ToolRegistry.ts").then((m) => m.layer))
 const AgentRuntime = lazily(() => import("./agent/AgentRuntime.ts").then((m) => m.layer))
+const Completions = lazily(() => import("./agent/Completions.ts").then((m) => m.layer))
 const Compactor = lazily(() => import("./agent/Compactor.ts").then((m) => m.layer))
 const ThreatScanner = lazily(() => import("./agent/ThreatScanner.ts").then((m) => m.layer))
 const SecurityAudit = lazily(() => import("./gateway/SecurityAudit.ts").then((m) => m.layer))
@@ -127,6 +138,17 @@ const routes = {
         HttpApiBuilder.api(contract.CertificatesApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
+  tokens: lazily(() =>
+    Promise.all([import("./contract/tokens.ts"), import("./gateway/handlers/tokens.ts")]).then(
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.TokensApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    )
+  ),
+  login: lazily(() =>
+    Promise.all([import("./contract/login.ts"), import("./gateway/handlers/login.ts")]).then(([contract, { layer }]) =>
+      HttpApiBuilder.api(contract.LoginApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    )
+  ),
   security: lazily(() =>
     Promise.all([import("./contract/security.ts"), import("./gateway/handlers/security.ts")]).then(
       ([contract, { layer }]) =>
@@ -137,6 +159,17 @@ const routes = {
     Promise.all([import("./contract/settings.ts"), import("./gateway/handlers/settings.ts")]).then(
       ([contract, { layer }]) =>
         HttpApiBuilder.api(contract.SettingsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    )
+  ),
+  openai: lazily(() =>
+    Promise.all([import("./contract/openai.ts"), import("./gateway/handlers/openai.ts")]).then(([contract, { layer }]) =>
+      HttpApiBuilder.api(contract.OpenAiApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    )
+  ),
+  anthropic: lazily(() =>
+    Promise.all([import("./contract/anthropic.ts"), import("./gateway/handlers/anthropic.ts")]).then(
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.AnthropicApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   keys: lazily(() =>
@@ -154,7 +187,8 @@ const routes = {
 export const stack = (options: AppOptions, part: Parts = parts, as: "gateway" | "verb" = "verb") => {
   const sources = { configPath: options.config, cwd: options.cwd, env: options.env }
   const settings = Settings.layer(sources)
-  const ground = Layer.provideMerge(Observability, settings)
+  const log = options.log === undefined ? Observability : logIn(options.log)
+  const ground = Layer.provideMerge(log, settings)
 
   const kernelOn = (dataDir: typeof DataDir | typeof DataDirWriter) => {
     const base = Layer.mergeAll(dataDir, Events).pipe(Layer.provideMerge(ground))
@@ -189,12 +223,19 @@ export const stack = (options: AppOptions, part: Parts = parts, as: "gateway" | 
 
   const settingsFile = Layer.provideMerge(SettingsFile.layer(sources, shared), ground)
 
-  return { ground, settingsFile, shared, exclusive, sandbox: Layer.provide(sandbox, ground), agent }
+  // Whoever changes them holds the lock, so what a running gateway knows of them is all there is.
+  const logins = Logins.pipe(
+    Layer.provideMerge(Layer.mergeAll(Tokens, Passwords, WebSessions, Lockout, as === "gateway" ? Links : NoLinks)),
+    Layer.provideMerge(exclusive)
+  )
+  const auth = Auth.pipe(Layer.provide(Pins), Layer.provide(Certificates), Layer.provideMerge(logins))
+
+  return { ground, settingsFile, logins, auth, shared, exclusive, sandbox: Layer.provide(sandbox, ground), agent }
 }
 
 /** Each group's routes over exactly the parts that they need. */
 const groupsOf = (
-  { settingsFile, shared, exclusive, sandbox, agent }: ReturnType<typeof stack>,
+  { settingsFile, logins, shared, exclusive, sandbox, agent }: ReturnType<typeof stack>,
   part: Parts,
   server: Layer.Layer<Drain.Drain | Health>
 ) => {
@@ -210,12 +251,16 @@ const groupsOf = (
     audit: Layer.provide(routes.audit, shared),
     credentials: Layer.provide(routes.credentials, shared),
     certificates: routes.certificates.pipe(Layer.provide(Certificates), Layer.provide(shared)),
+    tokens: routes.tokens.pipe(Layer.provide(Tokens), Layer.provide(exclusive)),
+    login: Layer.provide(routes.login, logins),
     security: routes.security.pipe(
       Layer.provide(SecurityAudit),
       Layer.provide(ToolRegistry),
       Layer.provide(Layer.merge(sandbox, Egress)),
       Layer.provide(shared)
     ),
+    openai: routes.openai.pipe(Layer.provide(Completions), Layer.provide(agent)),
+    anthropic: routes.anthropic.pipe(Layer.provide(Completions), Layer.provide(agent)),
     keys: routes.keys.pipe(Layer.provide(Rotation), Layer.provide(exclusive))
   }
 }
@@ -289,12 +334,17 @@ export const serve = (options: AppOptions, how: How & { readonly version: string
       const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(doors, layers.exclusive), memoMap, scope)
       const names: ReadonlyArray<string> = Object.keys(groups)
       const isGroup = (name: string): name is GroupName => names.includes(name)
+      // Other vendors' clients ask at their vendors' paths.
+      const outside: Partial<Record<GroupName, ReadonlyArray<string>>> = {
+        anthropic: ["/v1/messages"],
+        openai: ["/v1/models", "/v1/chat", "/v1/responses"]
+      }
       return {
         context,
         parts: [
           { answers: Dispatch.exactly("/healthz", "/readyz"), app: handler("health") },
           ...names.filter(isGroup).map((group) => ({
-            answers: Dispatch.below(`/dashboard/api/${group}`),
+            answers: Dispatch.below(...(outside[group] ?? [`/dashboard/api/${group}`])),
             app: handler(group)
           })),
           { answers: Pages.owns, app: Effect.provide(Pages.make, context) }

@@ -1,5 +1,6 @@
 /** The whole contract: every question that a client may ask. The server, the CLI's client and the OpenAPI document derive from it. */
 import { AgentsGroup } from "./agents.ts"
+import { AnthropicGroup } from "./anthropic.ts"
 import { ApprovalsGroup } from "./approvals.ts"
 import { AuditGroup } from "./audit.ts"
 import { BudgetGroup } from "./budget.ts"
@@ -9,10 +10,13 @@ import { CredentialsGroup } from "./credentials.ts"
 import { base } from "./failures.ts"
 import { HealthGroup } from "./health.ts"
 import { KeysGroup } from "./keys.ts"
+import { LoginGroup } from "./login.ts"
+import { OpenAiGroup } from "./openai.ts"
 import { RunsGroup } from "./runs.ts"
 import { SecurityGroup } from "./security.ts"
 import { SessionsGroup } from "./sessions.ts"
 import { SettingsGroup } from "./settings.ts"
+import { TokensGroup } from "./tokens.ts"
 
 export const Api = base
   .add(HealthGroup)
@@ -25,8 +29,12 @@ export const Api = base
   .add(AuditGroup)
   .add(CredentialsGroup)
   .add(CertificatesGroup)
+  .add(TokensGroup)
+  .add(LoginGroup)
   .add(SecurityGroup)
   .add(KeysGroup)
+  .add(OpenAiGroup)
+  .add(AnthropicGroup)
   .add(SettingsGroup)
 
 /** The first path segment after /dashboard/api/ of a group's endpoints, unless it stands where other programs look for it. */
@@ -41,6 +49,12 @@ export type GroupName =
   | "audit"
   | "credentials"
   | "certificates"
+  | "tokens"
+  | "login"
   | "security"
   | "keys"
+  /** /v1/ */
+  | "openai"
+  /** /v1/messages */
+  | "anthropic"
   | "settings"
