@@ -89,6 +89,58 @@ export const noted = (to: Transcript, text: string, bad = false): Note =>
 export const answered = (to: Transcript, text: string): Theirs =>
   add(to, { kind: "theirs", id: nextId(to, "theirs"), agent: to.agent, text, going: false })
 
+/** An answer that is still growing. */
+export const opened = (to: Transcript, text: string): Theirs => {
+  to.open = add<Theirs>(to, { kind: "theirs", id: nextId(to, "theirs"), agent: to.agent, text, going: true })
+  return to.open
+}
+
+const stepOf = (to: Transcript, call: string): Step | null => {
+  const item = to.byId.get(`call-${call}`)
+  return item?.kind === "step" ? item : null
+}
+
+/** The step of this call; made when it was not known. */
+export const step = (to: Transcript, call: string, tool: string, display: string): Step => {
+  const known = stepOf(to, call)
+  if (known !== null) return known
+  return add<Step>(to, {
+    kind: "step",
+    id: `call-${call}`,
+    tool,
+    call: display,
+    state: "asked",
+    confinement: null,
+    result: null,
+    durationMs: null
+  })
+}
+
+/** A question to the person; undefined when it stands there already. */
+export const asked = (to: Transcript, request: Asked): Ask | undefined => {
+  const id = `ask-${request.id}`
+  return to.byId.has(id) ? undefined : add<Ask>(to, { kind: "ask", id, request, answer: "open", trouble: "" })
+}
+
+/** Nobody needs to answer it any more. */
+export const closeAsk = (
+  to: Transcript,
+  approval: string,
+  answer: "approved" | "declined" | "gone"
+): ReadonlyArray<string> => {
+  const item = to.byId.get(`ask-${approval}`)
+  if (item?.kind !== "ask") return []
+  item.answer = answer
+  return [item.id]
+}
+
+/** The run failed outright. */
+export const failed = (to: Transcript, text: string): ReadonlyArray<string> => {
+  const closed = [...close(to), ...settleAll(to)]
+  to.run = null
+  return [...closed, noted(to, text, true).id]
+}
+
 const remove = (from: Transcript, item: Item): void => {
   from.items = from.items.filter((each) => each !== item)
   from.byId.delete(item.id)
@@ -104,11 +156,6 @@ const close = (to: Transcript): ReadonlyArray<string> => {
   return [open.id]
 }
 
-const stepOf = (to: Transcript, call: string): Step | null => {
-  const item = to.byId.get(`call-${call}`)
-  return item?.kind === "step" ? item : null
-}
-
 const seconds = (millis: number): string =>
   millis < 1000 ? `${Math.round(millis)} ms` : `${(millis / 1000).toFixed(1)} s`
 
@@ -119,6 +166,16 @@ const ends: Readonly<Record<string, string>> = {
   interrupted: "The run was interrupted."
 }
 
+export const turnEnd = (end: string): string => ends[end] ?? end
+
+export const stateAfter = (how: "ran" | "denied" | "unknown", isError: boolean): Step["state"] => {
+  if (how === "denied") return "declined"
+  return how === "unknown" ? "unknown" : isError ? "failed" : "done"
+}
+
+export const resultOf = ({ content, truncated }: { readonly content: string; readonly truncated: boolean }): string =>
+  truncated ? `${content}\n… (cut)` : content
+
 /** Ids of what has to be shown anew. */
 export const apply = (to: Transcript, event: Wire): ReadonlyArray<string> => {
   switch (event._tag) {
@@ -128,20 +185,12 @@ export const apply = (to: Transcript, event: Wire): ReadonlyArray<string> => {
       return close(to)
     case "ModelStarted": {
       const closed = close(to)
-      const item = add(to, {
-        kind: "theirs",
-        id: nextId(to, "theirs"),
-        agent: to.agent,
-        text: "",
-        going: true
-      } as const satisfies Theirs)
-      to.open = item
-      return [...closed, item.id]
+      return [...closed, opened(to, "").id]
     }
     case "AnswerDelta": {
-      to.open ??= add(to, { kind: "theirs", id: nextId(to, "theirs"), agent: to.agent, text: "", going: true })
-      to.open.text += event.text
-      return [to.open.id]
+      const item = to.open ?? opened(to, "")
+      item.text += event.text
+      return [item.id]
     }
     case "ModelAttemptFailed": {
       const { open } = to
@@ -156,54 +205,30 @@ export const apply = (to: Transcript, event: Wire): ReadonlyArray<string> => {
     case "HistoryCompacted":
       return [noted(to, "The earlier part of this conversation was summarised for the model.").id]
     case "ToolCalled": {
-      const step: Step = {
-        kind: "step",
-        id: `call-${event.call}`,
-        tool: event.tool,
-        call: event.display,
-        state: "asked",
-        confinement: null,
-        result: null,
-        durationMs: null
-      }
       const closed = close(to)
-      if (to.byId.has(step.id)) return closed
-      return [...closed, add(to, step).id]
+      return [...closed, step(to, event.call, event.tool, event.display).id]
     }
     case "ApprovalNeeded": {
-      const id = `ask-${event.request.id}`
-      if (to.byId.has(id)) return []
-      return [add(to, { kind: "ask", id, request: event.request, answer: "open", trouble: "" }).id]
+      const item = asked(to, event.request)
+      return item === undefined ? [] : [item.id]
     }
     case "ToolStarted": {
-      const step = stepOf(to, event.call)
-      const settled = settle(to, event.call, "approved")
-      if (step === null) return settled
-      step.state = "running"
-      step.confinement = event.confinement
-      return [...settled, step.id]
+      const item = step(to, event.call, event.tool, event.tool)
+      item.state = "running"
+      item.confinement = event.confinement
+      return [...settle(to, event.call, "approved"), item.id]
     }
     case "ToolEnded": {
-      const step = stepOf(to, event.call)
-      const settled = settle(to, event.call, event.how === "denied" ? "declined" : "approved")
-      if (step === null) return settled
-      step.state =
-        event.how === "denied"
-          ? "declined"
-          : event.how === "unknown"
-            ? "unknown"
-            : event.outcome.isError
-              ? "failed"
-              : "done"
-      step.result = event.outcome.truncated ? `${event.outcome.content}\n… (cut)` : event.outcome.content
-      step.durationMs = event.outcome.durationMs
-      return [...settled, step.id]
+      const item = step(to, event.call, event.tool, event.tool)
+      item.state = stateAfter(event.how, event.outcome.isError)
+      item.result = resultOf(event.outcome)
+      item.durationMs = event.outcome.durationMs
+      return [...settle(to, event.call, event.how === "denied" ? "declined" : "approved"), item.id]
     }
     case "RunEnded": {
       const closed = [...close(to), ...settleAll(to)]
       to.run = null
-      if (event.end !== "answered")
-        return [...closed, noted(to, ends[event.end] ?? event.end, event.end !== "stopped").id]
+      if (event.end !== "answered") return [...closed, noted(to, turnEnd(event.end), event.end !== "stopped").id]
       const last = to.items.findLast((item) => item.kind === "theirs" || item.kind === "mine")
       // From the cache, or where the pieces were not seen: the answer comes whole.
       if (event.text !== "" && (last?.kind !== "theirs" || last.text.trim() !== event.text.trim())) {

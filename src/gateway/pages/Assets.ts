@@ -25,7 +25,7 @@ export class AssetMissing extends Schema.TaggedError<AssetMissing>()("AssetMissi
 export const entries = ["login", "chat"] as const
 
 /** Imported by the entries, files of their own only when run from the sources. */
-const modules = ["api", "connection", "dom", "transcript"] as const
+const modules = ["api", "connection", "dom", "history", "transcript", "view"] as const
 
 export interface Asset {
   readonly bytes: Uint8Array
