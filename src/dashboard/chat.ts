@@ -398,7 +398,7 @@ const connection: Connection = connect(
     frame: onFrame,
     state: onState,
     doubt: async () => {
-      const answer = await ask("GET", "/dashboard/api/agents")
+      const answer = await ask("GET", "/dashboard/api/login/me")
       return answer.ok || (answer.problem.status !== 401 && answer.problem.status !== 403)
     }
   },
@@ -453,7 +453,7 @@ page.menu.addEventListener("click", () => {
 })
 byId("logout", HTMLButtonElement).addEventListener("click", () => {
   connection.close()
-  void ask("POST", "/dashboard/api/logout").then(() => {
+  void ask("POST", "/dashboard/api/login/end").then(() => {
     keepUnsent(null)
     keepSession(null)
     toLogin()

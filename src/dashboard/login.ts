@@ -39,9 +39,9 @@ form.addEventListener("submit", (event) => {
     return
   }
   const value = method === "token" ? secret.value.trim() : secret.value
-  if (value !== "") void begin({ method, secret: value })
+  if (value !== "") void begin({ [method]: value })
 })
 
 const code = new URLSearchParams(location.hash.slice(1)).get("link")
 if (location.hash !== "" || location.search !== "") history.replaceState(null, "", "/login")
-if (code !== null && code !== "") void begin({ method: "link", secret: code })
+if (code !== null && code !== "") void begin({ link: code })

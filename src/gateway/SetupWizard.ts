@@ -18,6 +18,7 @@ import { type ProviderName, splitModelRef } from "../domain/Model.ts"
 import { redactText } from "../kernel/Redaction.ts"
 import { configPath, type SettingsInvalid, withoutConfig } from "../kernel/Settings.ts"
 import * as Setup from "../kernel/Setup.ts"
+import { problemWith } from "./auth/PasswordPolicy.ts"
 import { check, policy } from "./Boundary.ts"
 import type { App } from "./Door.ts"
 import { nodeOf } from "./door/Admitted.ts"
@@ -34,6 +35,8 @@ export interface StepFailure {
 
 /** What is done with the new settings before anybody logs in. */
 export interface Ground {
+  /** Is recorded. */
+  readonly completed: Effect.Effect<void, StepFailure>
   readonly storeKey: (provider: ProviderName, secret: Redacted.Redacted<string>) => Effect.Effect<void, StepFailure>
   /** Of the owner. */
   readonly firstToken: Effect.Effect<Redacted.Redacted<string>, StepFailure>
@@ -48,8 +51,6 @@ export interface WizardOptions {
   readonly tell: (code: string) => Effect.Effect<void>
   /** Opens the ground of the new settings; closed again before the wizard answers. */
   readonly ground: (app: AppOptions) => Effect.Effect<Ground, StepFailure, Scope.Scope>
-  /** Why a text may not be the password, in words that do not repeat it. */
-  readonly passwordProblem: (password: string) => string | undefined
 }
 
 export interface Wizard {
@@ -131,6 +132,7 @@ export const make = (options: WizardOptions): Effect.Effect<Wizard, SettingsInva
         const done = yield* Setup.plan(choices, place, judged.auth).pipe(Effect.flatMap(Setup.write))
         const after = Effect.gen(function* () {
           const ground = yield* options.ground({ ...options.app, config })
+          yield* ground.completed
           if (choices.key !== null) yield* ground.storeKey(splitModelRef(choices.model).provider, choices.key)
           const password = judged.kept.password
           if (judged.auth === "password" && password !== null) yield* ground.setPassword(password)
@@ -163,7 +165,8 @@ export const make = (options: WizardOptions): Effect.Effect<Wizard, SettingsInva
         return codePage("This page has expired. Type the code that the terminal shows now.", 403)
       }
       const place = yield* placeNow
-      const judged = Answers.judge(sent, yield* Ref.get(kept), place, options.passwordProblem)
+      const names = [...Object.values(Answers.plainOf(sent)), ...dirname(config).split("/").slice(-3)]
+      const judged = Answers.judge(sent, yield* Ref.get(kept), place, (password) => problemWith(password, names))
       yield* Ref.set(kept, judged.kept)
       const again = (trouble: string | null, status: number) =>
         formPage({ ticket, plain: judged.plain, kept: judged.kept, wrong: judged.wrong, place, trouble }, status)
