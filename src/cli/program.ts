@@ -8,6 +8,7 @@ import * as cert from "./cert.ts"
 import * as config from "./config.ts"
 import * as credential from "./credential.ts"
 import * as gateway from "./gateway.ts"
+import * as daemon from "./daemon/verbs.ts"
 import { groupCommand } from "./Grammar.ts"
 import * as key from "./key.ts"
 import * as onboard from "./onboard.ts"
@@ -19,6 +20,7 @@ import * as session from "./session.ts"
 export const groups = {
   onboard: onboard.group,
   gateway: gateway.group,
+  daemon: daemon.group,
   agent: agent.group,
   session: session.group,
   budget: budget.group,

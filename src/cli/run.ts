@@ -12,7 +12,7 @@ import { Console, Effect, Layer, Mailbox } from "effect"
 import manifest from "../../package.json" with { type: "json" }
 import { mended } from "./completions.ts"
 import { Exited, exitCodeOf, report, UsageError } from "./failure.ts"
-import { type Group, groupCommand } from "./Grammar.ts"
+import { type Group, groupCommand, verbIn } from "./Grammar.ts"
 import * as Output from "./Output.ts"
 import { Surroundings } from "./Surroundings.ts"
 import { plain, usageText } from "./usage.ts"
@@ -26,6 +26,7 @@ interface Entry {
 const commands: Readonly<Record<string, Entry>> = {
   onboard: { summary: "Set up: master key, model, agent, workspace, budget.", load: () => import("./onboard.ts") },
   gateway: { summary: "The server.", load: () => import("./gateway.ts") },
+  daemon: { summary: "The gateway as a service.", load: () => import("./daemon/verbs.ts") },
   agent: { summary: "Send a message to an agent; list the agents.", load: () => import("./agent.ts") },
   session: { summary: "Read, export and resume sessions.", load: () => import("./session.ts") },
   budget: { summary: "Spending and caps.", load: () => import("./budget.ts") },
@@ -63,12 +64,10 @@ const help = (words: ReadonlyArray<string>) =>
       )
     }
     const { group } = yield* Effect.promise(entry.load)
-    const single = group.verbs[""]
-    if (single !== undefined) return ofVerb(`${name} ${first}`, single, strong)
-    const verb = second !== undefined && Object.hasOwn(group.verbs, second) ? group.verbs[second] : undefined
-    return verb === undefined
-      ? ofGroup(`${name} ${first}`, group, strong)
-      : ofVerb(`${name} ${first} ${second}`, verb, strong)
+    const found = verbIn(group, second)
+    if (found === undefined) return ofGroup(`${name} ${first}`, group, strong)
+    const path = `${name} ${first} ${found.name}`.trimEnd()
+    return ofVerb(path, found.verb, strong, found.name === "" ? group : undefined)
   })
 
 /** The library's parser asks for a terminal but never uses it: our questions are asked by `prompts.ts`. */
@@ -114,12 +113,10 @@ const placeOf = (words: ReadonlyArray<string>) =>
     const entry = entryOf(first)
     if (entry === undefined) return { path: name, verb: undefined, known: commandNames, next: first }
     const { group } = yield* Effect.promise(entry.load)
-    const single = group.verbs[""]
-    if (single !== undefined) return { path: `${name} ${first}`, verb: single, known: [], next: "" }
-    const verb = Object.hasOwn(group.verbs, second) ? group.verbs[second] : undefined
-    return verb === undefined
-      ? { path: `${name} ${first}`, verb, known: Object.keys(group.verbs), next: second }
-      : { path: `${name} ${first} ${second}`, verb, known: [], next: "" }
+    const found = verbIn(group, second)
+    return found === undefined
+      ? { path: `${name} ${first}`, verb: undefined, known: Object.keys(group.verbs), next: second }
+      : { path: `${name} ${first} ${found.name}`.trimEnd(), verb: found.verb, known: [], next: "" }
   })
 
 const shells = ["sh", "bash", "fish", "zsh"]
