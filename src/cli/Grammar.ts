@@ -53,6 +53,7 @@ export interface Verb {
 
 export interface Group {
   readonly summary: string
+  /** By name; the one without a name is what the group does when none is named. */
   readonly verbs: Readonly<Record<string, Verb>>
 }
 
@@ -180,6 +181,25 @@ export const optionOr = <A, B>(
 export const option = <A>(value: Value<A>, label: string, about: string, more: More = {}): Param<A | undefined> =>
   optionOr(value, label, about, undefined, more)
 
+/** May be given any number of times; in the order given. */
+export const options = <A>(value: Value<A>, label: string, about: string): Param<ReadonlyArray<A>> => ({
+  label,
+  about,
+  short: null,
+  offer: value.offer,
+  parser: {
+    kind: "option",
+    make: (name) =>
+      optionsOf(name, value.offer).pipe(
+        Options.withDescription(about),
+        Options.repeated,
+        Options.mapEffect(
+          Effect.forEach(reading(value, (found) => ValidationError.invalidValue(wrong(`--${name}`, value, found))))
+        )
+      )
+  }
+})
+
 export const argument = <A>(value: Value<A>, label: string, about: string): Param<A> => ({
   label,
   about,
@@ -206,6 +226,16 @@ export const rest = (label: string, about: string): Param<Words> => ({
   parser: { kind: "argument", make: (name) => Args.text({ name }).pipe(Args.withDescription(about), Args.atLeast(1)) }
 })
 
+/** What a word names in a group, and what is meant when it names nothing. */
+export const verbIn = (
+  { verbs }: Group,
+  word: string | undefined
+): { readonly name: string; readonly verb: Verb } | undefined => {
+  const named = word !== undefined && word !== "" && Object.hasOwn(verbs, word) ? verbs[word] : undefined
+  if (word !== undefined && named !== undefined) return { name: word, verb: named }
+  return verbs[""] === undefined ? undefined : { name: "", verb: verbs[""] }
+}
+
 /** `dailyUsd` → `daily-usd`. */
 export const wordOf = (key: string): string => key.replaceAll(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)
 
@@ -216,10 +246,12 @@ export const commandOf = (name: string, { about, params, run, summary }: Verb) =
     run
   ).pipe(Command.withDescription(about === "" ? summary : `${summary} ${about}`))
 
-/** A group as a command with subcommands; one whose only verb has no name is that verb. */
+/** A group as a command with subcommands; what the verb without a name does, the group's own name does. */
 export const groupCommand = (name: string, { summary, verbs }: Group) => {
-  const [first, ...others] = Object.entries(verbs).map(([word, verb]) => commandOf(word === "" ? name : word, verb))
-  if (verbs[""] !== undefined && first !== undefined) return first
-  const bare = Command.make(name).pipe(Command.withDescription(summary))
+  const [first, ...others] = Object.entries(verbs)
+    .filter(([word]) => word !== "")
+    .map(([word, verb]) => commandOf(word, verb))
+  const own = verbs[""]
+  const bare = own === undefined ? Command.make(name).pipe(Command.withDescription(summary)) : commandOf(name, own)
   return first === undefined ? bare : Command.withSubcommands(bare, [first, ...others])
 }

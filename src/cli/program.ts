@@ -12,20 +12,26 @@ import * as daemon from "./daemon/verbs.ts"
 import { groupCommand } from "./Grammar.ts"
 import * as key from "./key.ts"
 import * as onboard from "./onboard.ts"
+import * as open from "./open.ts"
+import * as password from "./password.ts"
 import * as sandbox from "./sandbox.ts"
 import * as security from "./security.ts"
 import * as session from "./session.ts"
+import * as token from "./token.ts"
 
 /** By name, in the order in which help shows them. */
 export const groups = {
   onboard: onboard.group,
   gateway: gateway.group,
   daemon: daemon.group,
+  open: open.group,
   agent: agent.group,
   session: session.group,
   budget: budget.group,
   cache: cache.group,
   credential: credential.group,
+  token: token.group,
+  password: password.group,
   cert: cert.group,
   key: key.group,
   sandbox: sandbox.group,

@@ -74,3 +74,23 @@ export const readSecret = (what: string, mayAsk = true) =>
     }
     return Redacted.make(secret)
   })
+
+/** As it was typed: spaces belong to a password, and only the line break that ends stdin does not. A person types it twice. */
+export const readPassword = (what: string) =>
+  Effect.gen(function* () {
+    const { interactive } = yield* Output
+    if (!interactive) {
+      const text = (yield* readStdin).replace(/\r?\n$/, "")
+      if (!/[\r\n]/.test(text)) return Redacted.make(text)
+      return yield* new InvalidInput({
+        detail: "more than one line was given, where one password is expected",
+        fix: "pipe in the password alone"
+      })
+    }
+    const typed = (message: string) =>
+      hidden(message).pipe(Effect.catchTag("QuitException", () => new InvalidInput({ detail: "nothing was entered" })))
+    const first = yield* typed(what)
+    const second = yield* typed("The same again")
+    if (Redacted.value(first) === Redacted.value(second)) return first
+    return yield* new InvalidInput({ detail: "the two are not the same, so nothing was changed" })
+  })

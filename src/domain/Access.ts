@@ -160,8 +160,8 @@ export class Me extends Schema.Class<Me>("Me")({
 export class LoginLink extends Schema.Class<LoginLink>("LoginLink")({
   /** Stands behind `/login#link=`; counts once. */
   code: Schema.Redacted(Schema.String),
-  /** Where browsers reach the gateway by its settings, without a slash at the end. */
-  url: Schema.String,
+  /** Where people reach the gateway through the declared proxy, without a slash at the end. Absent: where it listens. */
+  publicUrl: Schema.optional(Schema.String),
   /** Epoch milliseconds. */
   expiresAt: Schema.Finite
 }) {}

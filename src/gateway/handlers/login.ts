@@ -9,7 +9,6 @@ import { Caller } from "../../domain/Caller.ts"
 import { Settings } from "../../kernel/Settings.ts"
 import { isEncrypted, withCookie, withoutCookie } from "../auth/Cookies.ts"
 import { Logins } from "../auth/Logins.ts"
-import { urlOf } from "../Listen.ts"
 import { ground } from "./ground.ts"
 
 const encodeLoggedIn = Schema.encodeSync(LoggedIn)
@@ -59,9 +58,8 @@ export const layer = HttpApiBuilder.group(LoginApi, "login", (handlers) =>
       .handle("link", () =>
         Effect.gen(function* () {
           const { code, expiresAt } = yield* logins.link
-          const at = yield* gateway
-          const url = at.reverseProxy?.publicUrl ?? urlOf({ host: at.bind, port: at.port }, isEncrypted(at))
-          return new LoginLink({ code, url: url.replace(/\/+$/, ""), expiresAt })
+          const publicUrl = (yield* gateway).reverseProxy?.publicUrl.replace(/\/+$/, "")
+          return new LoginLink({ code, expiresAt, ...(publicUrl === undefined ? {} : { publicUrl }) })
         })
       )
       .handle("password", ({ payload, request }) =>
