@@ -6,6 +6,8 @@ import { existsSync } from "node:fs"
 import { dirname } from "node:path"
 import { Effect, Redacted, Schema } from "effect"
 import { CredentialsApi } from "../contract/credentials.ts"
+import { TokensApi } from "../contract/tokens.ts"
+import { NewToken } from "../domain/Access.ts"
 import { ToolProfile } from "../domain/Agent.ts"
 import { AgentId } from "../domain/Ids.ts"
 import { ModelRef, splitModelRef } from "../domain/Model.ts"
@@ -99,11 +101,25 @@ const providerKey = (model: ModelRef, before: LoadedSettings, asks: boolean) =>
     )
   })
 
-const storeKey = (model: ModelRef, secret: Redacted.Redacted<string>) =>
+/** The provider's key, and the owner's first token, which is the answer. */
+const lastSteps = ({ key, model }: Setup.Choices) =>
   Effect.gen(function* () {
-    const client = yield* ControlClient.use(CredentialsApi, "credentials")
-    yield* client.credentials.set({ path: { provider: splitModelRef(model).provider }, payload: { secret } })
+    if (key !== null) {
+      const { credentials } = yield* ControlClient.use(CredentialsApi, "credentials")
+      yield* credentials.set({ path: { provider: splitModelRef(model).provider }, payload: { secret: key } })
+    }
+    const { tokens } = yield* ControlClient.use(TokensApi, "tokens")
+    const { token } = yield* tokens.create({
+      payload: new NewToken({ label: Setup.firstTokenLabel, scopes: ["owner"] })
+    })
+    return token
   })
+
+const curlFor = (agent: string): ReadonlyArray<string> => [
+  "      curl http://127.0.0.1:18789/v1/chat/completions \\",
+  '        -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\',
+  `        -d '{"model":"${agent}","messages":[{"role":"user","content":"What can you do here?"}]}'`
+]
 
 const setUp = verb({
   summary: "Set up: master key, model, agent, workspace, budget.",
@@ -175,16 +191,25 @@ const setUp = verb({
         yield* checkChoices(choices, place)
         const done = yield* Setup.write(yield* Setup.plan(choices, place))
         const reach = yield* appOptions(target)
-        if (key !== null) yield* storeKey(choices.model, key).pipe(Effect.scoped, reached(reach))
-        yield* output.result(done, () =>
+        const token = yield* lastSteps(choices).pipe(
+          Effect.scoped,
+          reached(reach),
+          Effect.tapError(() =>
+            output.note(`the settings were written to ${done.config}; what came after them failed:`)
+          )
+        )
+        yield* output.result({ ...done, token: Redacted.value(token) }, () =>
           [
             `settings   ${done.config}`,
             `workspace  ${done.workspace}`,
             done.keyFile === null
               ? "key        the one that was already set"
               : `key        ${done.keyFile} (back it up: without it the stored data cannot be read)`,
+            `token      ${Redacted.value(token)} (shown only now: keep it where you keep passwords)`,
             "",
-            'next: ai-desk agent test "What can you do here?"'
+            'next: ai-desk agent test "What can you do here?"',
+            "or:   ai-desk gateway, then log in with the token in a browser, or send it from a program:",
+            ...curlFor(choices.agent)
           ].join("\n")
         )
       }).pipe(

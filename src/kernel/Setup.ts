@@ -31,6 +31,9 @@ export {
   workspaceOf
 } from "./setup/Choices.ts"
 
+/** Names the owner's first token in lists. */
+export const firstTokenLabel = "first token, made at set-up"
+
 export interface SetupChoices {
   /** Absolute path of the ai-desk.json to write. */
   readonly config: string

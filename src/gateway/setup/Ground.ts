@@ -8,13 +8,11 @@ import { AuditEvent } from "../../domain/Audit.ts"
 import { Caller, localOwner } from "../../domain/Caller.ts"
 import { Audit } from "../../kernel/Audit.ts"
 import { Credentials } from "../../kernel/Credentials.ts"
+import { firstTokenLabel } from "../../kernel/Setup.ts"
 import { Links } from "../auth/Links.ts"
 import { Passwords } from "../auth/Passwords.ts"
 import { Tokens } from "../auth/Tokens.ts"
 import type { Ground } from "../SetupWizard.ts"
-
-/** Names the token in lists. */
-export const firstLabel = "first token, made at set-up"
 
 export const ground: Effect.Effect<Ground, never, Credentials | Tokens | Passwords | Links | Audit> = Effect.gen(
   function* () {
@@ -28,7 +26,7 @@ export const ground: Effect.Effect<Ground, never, Credentials | Tokens | Passwor
       completed: audit.append(new AuditEvent({ type: "setup.completed", principal: "owner", data: { by: "wizard" } })),
       storeKey: (provider, secret) => asOwner(Effect.asVoid(credentials.set(provider, secret))),
       firstToken: asOwner(
-        Effect.map(tokens.create(new NewToken({ label: firstLabel, scopes: ["owner"] })), ({ token }) => token)
+        Effect.map(tokens.create(new NewToken({ label: firstTokenLabel, scopes: ["owner"] })), ({ token }) => token)
       ),
       setPassword: (password) => asOwner(passwords.set(password)),
       // Without one there is the token, or the password.
