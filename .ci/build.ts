@@ -5,12 +5,23 @@
  *
  * dist/ai-desk.js            the command: version guard, compile cache, then main.js
  * dist/main.js, *.js         the program, bundled and minified; dynamic imports stay chunks of their own
+ * dist/dashboard/            what the gateway hands to browsers: one script per page, its style, its icon
  * dist/THIRD-PARTY-NOTICES   licence texts of every package inside the bundle
  *
  * Everything is bundled except better-sqlite3, the only thing that has a native part. Fails if the
  * bundle still wants any other package, or holds one without a licence text.
  */
-import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import { isBuiltin } from "node:module"
 import { dirname, join, resolve } from "node:path"
 import { stripVTControlCharacters } from "node:util"
@@ -47,6 +58,12 @@ const record: Rolldown.Plugin = {
   }
 }
 
+const failed = (error: unknown): never => {
+  const message = error instanceof Error ? error.message : String(error)
+  console.error(process.stderr.isTTY ? message : stripVTControlCharacters(message))
+  process.exit(1)
+}
+
 process.once("exit", () => rmSync(out, { recursive: true, force: true }))
 await build({
   config: false,
@@ -69,11 +86,34 @@ await build({
   alias: { "jsonc-parser": join(root, "node_modules/jsonc-parser/lib/esm/main.js") },
   plugins: [record],
   outputOptions: { chunkFileNames: "[name]-[hash].js" }
-}).catch((error: unknown) => {
-  const message = error instanceof Error ? error.message : String(error)
-  console.error(process.stderr.isTTY ? message : stripVTControlCharacters(message))
-  process.exit(1)
-})
+}).catch(failed)
+
+/** Each page's script by itself, so that a page is one request; what they share is small. */
+const pages = join(root, "src/dashboard")
+for (const page of ["login", "chat"]) {
+  await build({
+    config: false,
+    cwd: root,
+    entry: { [page]: join(pages, `${page}.ts`) },
+    outDir: join(out, "dashboard"),
+    format: "esm",
+    platform: "browser",
+    target: "es2023",
+    minify: true,
+    sourcemap: false,
+    dts: false,
+    clean: false,
+    report: false,
+    logLevel: "warn",
+    fixedExtension: false,
+    tsconfig: join(pages, "tsconfig.json"),
+    deps: { alwaysBundle: [/.*/], onlyBundle: false },
+    plugins: [record]
+  }).catch(failed)
+}
+for (const file of ["style.css", "favicon.svg"]) copyFileSync(join(pages, file), join(out, "dashboard", file))
+const made = readdirSync(join(out, "dashboard")).sort().join(" ")
+if (made !== "chat.js favicon.svg login.js style.css") throw new Error(`the pages became other files: ${made}`)
 
 const unexpected = [...wanted].filter((name) => !native.includes(name))
 if (unexpected.length > 0) {

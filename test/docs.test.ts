@@ -49,7 +49,7 @@ describe("README.md", () => {
     const sh = blocks.filter(({ language }) => language === "sh")
     expect(blocks.slice(0, 2).map(({ language }) => language)).toEqual(["sh", "sh"])
     expect(sh[0]?.text).toBe('npm run setup && npx ai-desk agent test "List the files, then read notes.md"\n')
-    expect(sh[1]?.text).toBe("npm run setup && npm test\n")
+    expect(sh[1]?.text).toBe("npm run setup -- --test && npm test\n")
   })
 
   it("has generated parts that say what the code says now (otherwise run: npm run docs)", () => {
