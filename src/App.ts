@@ -347,6 +347,13 @@ export const serve = (options: AppOptions, how: How & { readonly version: string
             answers: Dispatch.below(...(outside[group] ?? [`/dashboard/api/${group}`])),
             app: handler(group)
           })),
+          {
+            answers: Dispatch.exactly("/openapi.json", "/docs", "/docs/"),
+            app: Effect.flatMap(
+              Effect.promise(() => import("./gateway/OpenApiDocs.ts")),
+              (docs) => docs.make
+            )
+          },
           { answers: Pages.owns, app: Effect.provide(Pages.make, context) }
         ],
         control: names.filter(isGroup).map((group) => ({
