@@ -31,11 +31,13 @@ export interface PlaceOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Files of the workspace by relative path. */
   readonly files?: Readonly<Record<string, string>>
+  /** The folder in which it is laid out; the system's temporary one otherwise. */
+  readonly within?: string
 }
 
 /** Lays out a folder; the caller removes it. For tests whose processes are killed. */
 export const layOut = (options: PlaceOptions = {}): Place => {
-  const dir = mkdtempSync(join(tmpdir(), "ai-desk-path-"))
+  const dir = mkdtempSync(join(options.within ?? tmpdir(), "ai-desk-path-"))
   const workspace = join(dir, "workspace")
   const dataDir = join(dir, "data")
   const config = join(dir, "ai-desk.json")

@@ -47,6 +47,14 @@ export const unit = (plan: Plan): Text =>
       )
     }
     const [program, ...words] = plan.argv
+    if (/["'\\]/.test(program)) {
+      return yield* Either.left(
+        new NotExpressible({
+          what: program,
+          why: "systemd runs no program with a quotation mark or a backslash in its path"
+        })
+      )
+    }
     // The colon keeps $ in the words from being taken for variables.
     const command = [yield* quoted("the program", `:${program}`)]
     for (const word of words) command.push(yield* quoted("an argument of the program", word))
