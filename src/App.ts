@@ -15,11 +15,11 @@ import * as Agents from "./agent/Agents.ts"
 import { AgentsApi } from "./contract/agents.ts"
 import type { GroupName } from "./contract/Api.ts"
 import type { AppOptions } from "./domain/App.ts"
-import { Caller, localOwner, nobody } from "./domain/Caller.ts"
 import * as Access from "./gateway/Access.ts"
-import * as Door from "./gateway/Door.ts"
 import * as Drain from "./gateway/Drain.ts"
 import type { How } from "./gateway/Gateway.ts"
+import type { Links as LinksTag } from "./gateway/auth/Links.ts"
+import type { Surface } from "./gateway/setup/SettingUp.ts"
 import * as agents from "./gateway/handlers/agents.ts"
 import type { Health } from "./gateway/Health.ts"
 import * as Refusals from "./gateway/Refusals.ts"
@@ -71,6 +71,7 @@ const Egress = lazily(() => import("./tools/Egress.ts").then((m) => m.layer))
 const ToolExecutor = lazily(() => import("./tools/ToolExecutor.ts").then((m) => m.layer))
 const ToolPolicy = lazily(() => import("./tools/ToolPolicy.ts").then((m) => m.layer))
 const ToolRegistry = lazily(() => import("./tools/ToolRegistry.ts").then((m) => m.layer))
+const LiveRuns = lazily(() => import("./gateway/LiveRuns.ts").then((m) => m.layer))
 const AgentRuntime = lazily(() => import("./agent/AgentRuntime.ts").then((m) => m.layer))
 const Completions = lazily(() => import("./agent/Completions.ts").then((m) => m.layer))
 const Compactor = lazily(() => import("./agent/Compactor.ts").then((m) => m.layer))
@@ -155,6 +156,12 @@ const routes = {
         HttpApiBuilder.api(contract.SecurityApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
+  history: lazily(() =>
+    Promise.all([import("./contract/history.ts"), import("./gateway/handlers/history.ts")]).then(
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.HistoryApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    )
+  ),
   settings: lazily(() =>
     Promise.all([import("./contract/settings.ts"), import("./gateway/handlers/settings.ts")]).then(
       ([contract, { layer }]) =>
@@ -162,8 +169,9 @@ const routes = {
     )
   ),
   openai: lazily(() =>
-    Promise.all([import("./contract/openai.ts"), import("./gateway/handlers/openai.ts")]).then(([contract, { layer }]) =>
-      HttpApiBuilder.api(contract.OpenAiApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    Promise.all([import("./contract/openai.ts"), import("./gateway/handlers/openai.ts")]).then(
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.OpenAiApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   anthropic: lazily(() =>
@@ -184,7 +192,12 @@ const routes = {
  * several shares what they share. The gateway has one kernel, which is the folder's only writer; a
  * verb in a process of its own takes the lock only for what may not be done beside another process.
  */
-export const stack = (options: AppOptions, part: Parts = parts, as: "gateway" | "verb" = "verb") => {
+export const stack = (
+  options: AppOptions,
+  part: Parts = parts,
+  as: "gateway" | "verb" = "verb",
+  links: Layer.Layer<LinksTag> = as === "gateway" ? Links : NoLinks
+) => {
   const sources = { configPath: options.config, cwd: options.cwd, env: options.env }
   const settings = Settings.layer(sources)
   const log = options.log === undefined ? Observability : logIn(options.log)
@@ -225,7 +238,7 @@ export const stack = (options: AppOptions, part: Parts = parts, as: "gateway" | 
 
   // Whoever changes them holds the lock, so what a running gateway knows of them is all there is.
   const logins = Logins.pipe(
-    Layer.provideMerge(Layer.mergeAll(Tokens, Passwords, WebSessions, Lockout, as === "gateway" ? Links : NoLinks)),
+    Layer.provideMerge(Layer.mergeAll(Tokens, Passwords, WebSessions, Lockout, links)),
     Layer.provideMerge(exclusive)
   )
   const auth = Auth.pipe(Layer.provide(Pins), Layer.provide(Certificates), Layer.provideMerge(logins))
@@ -243,7 +256,8 @@ const groupsOf = (
     health: Layer.provide(routes.health, server),
     agents: routes.agents.pipe(Layer.provide(Agents.layer), Layer.provide(settingsFile)),
     settings: Layer.provide(routes.settings, settingsFile),
-    runs: Layer.provide(routes.runs, agent),
+    history: routes.history.pipe(Layer.provide(part.sessions), Layer.provide(shared)),
+    runs: routes.runs.pipe(Layer.provide(LiveRuns), Layer.provide(agent)),
     approvals: Layer.provide(routes.approvals, agent),
     sessions: routes.sessions.pipe(Layer.provide(part.sessions), Layer.provide(shared)),
     budget: routes.budget.pipe(Layer.provide(Layer.mergeAll(part.budget, Agents.layer)), Layer.provide(shared)),
@@ -308,43 +322,43 @@ export const open = (options: AppOptions, part: Parts = parts): Effect.Effect<Ap
   })
 
 const Tls = lazily(() => import("./gateway/Tls.ts").then((m) => m.layer))
-// Nobody from the network is known, until the door can tell who they are.
-const ClosedDoor = Layer.succeed(
-  Door.Door,
-  Door.Door.of({
-    guard: (app) => Effect.provideService(app, Caller, nobody),
-    local: (app) => Effect.provideService(app, Caller, localOwner)
-  })
-)
+const RateLimiter = lazily(() => import("./gateway/RateLimiter.ts").then((m) => m.layer))
+const Door = lazily(() => import("./gateway/Door.ts").then((m) => m.layer))
 
-/** Serves until the scope closes. */
-export const serve = (options: AppOptions, how: How & { readonly version: string }, part: Parts = parts) =>
+/** Where a group answers that does not stand under its own name, because its clients look for it elsewhere. */
+const elsewhere: Partial<Record<GroupName, ReadonlyArray<string>>> = {
+  health: ["/healthz", "/readyz"],
+  anthropic: ["/v1/messages"],
+  openai: ["/v1/models", "/v1/chat", "/v1/responses"]
+}
+
+/** Serves until the scope closes; where nothing is set up yet, the set-up first. */
+export const serve = (options: AppOptions, how: How & Surface, part: Parts = parts) =>
   Effect.gen(function* () {
     const Gateway = yield* Effect.promise(() => import("./gateway/Gateway.ts"))
     const Dispatch = yield* Effect.promise(() => import("./gateway/Dispatch.ts"))
     const Pages = yield* Effect.promise(() => import("./gateway/Pages.ts"))
+    const { make: makeLinks, Links: Tag } = yield* Effect.promise(() => import("./gateway/auth/Links.ts"))
+    // The link that the set-up ends with leads into the gateway that comes after it.
+    const links = Layer.succeed(Tag, makeLinks())
     const site = Effect.gen(function* () {
       const scope = yield* Effect.scope
       const memoMap = yield* Layer.makeMemoMap
       const server = Layer.merge(Drain.layer, HealthAs(how.version))
-      const layers = stack(options, part, "gateway")
+      const layers = stack(options, part, "gateway", links)
       const groups = groupsOf(layers, part, server)
       const { handler } = appOf(groups, memoMap, scope)
-      const doors = Layer.mergeAll(ClosedDoor, Tls, server).pipe(Layer.provide(Certificates))
-      const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(doors, layers.exclusive), memoMap, scope)
+      const doors = Layer.mergeAll(Door, Tls, Settings.layerWatch, server).pipe(
+        Layer.provide(Layer.mergeAll(RateLimiter, Certificates))
+      )
+      const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(doors, layers.auth), memoMap, scope)
       const names: ReadonlyArray<string> = Object.keys(groups)
       const isGroup = (name: string): name is GroupName => names.includes(name)
-      // Other vendors' clients ask at their vendors' paths.
-      const outside: Partial<Record<GroupName, ReadonlyArray<string>>> = {
-        anthropic: ["/v1/messages"],
-        openai: ["/v1/models", "/v1/chat", "/v1/responses"]
-      }
       return {
         context,
         parts: [
-          { answers: Dispatch.exactly("/healthz", "/readyz"), app: handler("health") },
           ...names.filter(isGroup).map((group) => ({
-            answers: Dispatch.below(...(outside[group] ?? [`/dashboard/api/${group}`])),
+            answers: Dispatch.below(...(elsewhere[group] ?? [`/dashboard/api/${group}`])),
             app: handler(group)
           })),
           {
@@ -362,7 +376,11 @@ export const serve = (options: AppOptions, how: How & { readonly version: string
         }))
       }
     })
-    return yield* Gateway.serve(how, site)
+    const { path } = yield* Settings.whereabouts({ configPath: options.config, cwd: options.cwd, env: options.env })
+    if (path !== null || options.config !== undefined) return yield* Gateway.serve(how, site)
+    const { settingUp } = yield* Effect.promise(() => import("./gateway/setup/SettingUp.ts"))
+    const first = settingUp(options, how, (app) => Layer.build(stack(app, part, "gateway", links).logins))
+    return yield* Gateway.serve(how, site, first)
   })
 
 const sandboxLayers = (options: AppOptions) => {

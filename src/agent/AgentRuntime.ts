@@ -29,7 +29,8 @@ import { HistoryGiven, MessageAccepted, type TurnEnd, TurnEnded } from "../domai
 import type { ThreatBlocked } from "../domain/Threat.ts"
 import { Audit } from "../kernel/Audit.ts"
 import type { DatabaseError } from "../kernel/Database.ts"
-import { Events, RunChanged } from "../kernel/Events.ts"
+import { MessageBlocked, RunChanged } from "../domain/GatewayEvent.ts"
+import { Events } from "../kernel/Events.ts"
 import { newId } from "../kernel/Ids.ts"
 import * as KeyedLock from "../kernel/KeyedLock.ts"
 import type { RouterError } from "../model/Router.ts"
@@ -222,19 +223,24 @@ const make = Effect.gen(function* () {
         scanner.scan(request.message)
       ).pipe(
         Effect.tapErrorTag("ThreatBlocked", (blocked) =>
-          audit.append(
-            new AuditEvent(
-              {
-                type: "threat.blocked",
-                agent: agent.id,
-                principal: request.principal,
-                run,
-                data: {
-                  score: blocked.verdict.score,
-                  rules: blocked.verdict.findings.map((f) => f.rule).join(" ")
-                }
-              },
-              true
+          Effect.zipLeft(
+            audit.append(
+              new AuditEvent(
+                {
+                  type: "threat.blocked",
+                  agent: agent.id,
+                  principal: request.principal,
+                  run,
+                  data: {
+                    score: blocked.verdict.score,
+                    rules: blocked.verdict.findings.map((f) => f.rule).join(" ")
+                  }
+                },
+                true
+              )
+            ),
+            events.publish(
+              new MessageBlocked({ agent: agent.id, principal: request.principal, score: blocked.verdict.score }, true)
             )
           )
         )

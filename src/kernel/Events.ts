@@ -1,29 +1,9 @@
 /**
- * Events: what happens in the gateway, broadcast to whoever listens (later the dashboard and the
- * chats). Listeners never slow a publisher down: a slow one loses its oldest events and is told.
+ * Events: what happens in the gateway, broadcast to whoever listens: the dashboard, the chats.
+ * Listeners never slow a publisher down: a slow one loses its oldest events.
  */
-import { Context, Effect, Layer, PubSub, Schema, Stream } from "effect"
-import { AgentId, RunId, SessionId } from "../domain/Ids.ts"
-import { ApprovalRequest } from "../domain/Tool.ts"
-
-export class RunChanged extends Schema.TaggedClass<RunChanged>()("RunChanged", {
-  agent: AgentId,
-  session: SessionId,
-  run: RunId,
-  state: Schema.Literal("started", "ended")
-}) {}
-export class BudgetWarned extends Schema.TaggedClass<BudgetWarned>()("BudgetWarned", {
-  agent: AgentId,
-  detail: Schema.String
-}) {}
-export class ApprovalPending extends Schema.TaggedClass<ApprovalPending>()("ApprovalPending", {
-  request: ApprovalRequest
-}) {}
-export class ConfigReloaded extends Schema.TaggedClass<ConfigReloaded>()("ConfigReloaded", {}) {}
-export class ConfigRejected extends Schema.TaggedClass<ConfigRejected>()("ConfigRejected", { detail: Schema.String }) {}
-
-export const GatewayEvent = Schema.Union(RunChanged, BudgetWarned, ApprovalPending, ConfigReloaded, ConfigRejected)
-export type GatewayEvent = typeof GatewayEvent.Type
+import { Context, Effect, Layer, PubSub, type Scope, Stream } from "effect"
+import type { GatewayEvent } from "../domain/GatewayEvent.ts"
 
 export class Events extends Context.Tag("ai-desk/kernel/Events")<
   Events,
@@ -31,6 +11,8 @@ export class Events extends Context.Tag("ai-desk/kernel/Events")<
     readonly publish: (event: GatewayEvent) => Effect.Effect<void>
     /** From the moment of subscription on. */
     readonly stream: Stream.Stream<GatewayEvent>
+    /** As `stream`, but listening when this returns. */
+    readonly listen: Effect.Effect<Stream.Stream<GatewayEvent>, never, Scope.Scope>
   }
 >() {}
 
@@ -43,7 +25,8 @@ export const layer = Layer.scoped(
     const hub = yield* Effect.acquireRelease(PubSub.sliding<GatewayEvent>(backlog), PubSub.shutdown)
     return Events.of({
       publish: (event) => Effect.asVoid(PubSub.publish(hub, event)),
-      stream: Stream.fromPubSub(hub)
+      stream: Stream.fromPubSub(hub),
+      listen: Effect.map(PubSub.subscribe(hub), (queue) => Stream.fromQueue(queue))
     })
   })
 )

@@ -153,3 +153,43 @@ export const redactValue = (value: unknown): unknown => {
     return "<unprintable>"
   }
 }
+
+/** Shorter beginnings of a secret tell nothing of it, and are not held back. */
+const tellingPrefix = 4
+
+/** So many characters at the end of a text could be the beginning of a registered secret. */
+const heldAtEnd = (text: string): number => {
+  let most = 0
+  const last = text.at(-1)
+  for (const needle of needles) {
+    for (let length = Math.min(needle.length - 1, text.length); length > most && length >= tellingPrefix; length--) {
+      if (needle[length - 1] === last && text.endsWith(needle.slice(0, length))) most = length
+    }
+  }
+  return most
+}
+
+export interface StreamRedactor {
+  /** What may be shown of the text so far: all of it, but for an end that could become a secret. */
+  readonly next: (piece: string) => string
+  /** What was held back, once nothing more comes. */
+  readonly rest: () => string
+}
+
+/** Keeps registered secrets out of a text that comes in pieces, wherever it is cut. */
+export const streamRedactor = (): StreamRedactor => {
+  let held = ""
+  return {
+    next: (piece) => {
+      const text = withoutRegistered(held + piece)
+      const keep = heldAtEnd(text)
+      held = keep === 0 ? "" : text.slice(-keep)
+      return keep === 0 ? text : text.slice(0, -keep)
+    },
+    rest: () => {
+      const text = held
+      held = ""
+      return text
+    }
+  }
+}

@@ -10,11 +10,12 @@
 import { watch as watchFolder } from "node:fs"
 import { userInfo } from "node:os"
 import { basename, isAbsolute, resolve } from "node:path"
-import { Context, Effect, Either, Layer, PubSub, type Redacted, Ref, Schedule, Schema, Stream } from "effect"
+import { Context, Effect, Either, Layer, PubSub, type Redacted, Ref, Schedule, Schema, Stream, Struct } from "effect"
 import type { Agent } from "../domain/Agent.ts"
 import type { Config } from "../domain/Config.ts"
+import { ConfigRejected, ConfigReloaded } from "../domain/GatewayEvent.ts"
 import { systemCode } from "./DurableFile.ts"
-import { ConfigRejected, ConfigReloaded, Events } from "./Events.ts"
+import { Events } from "./Events.ts"
 import { decodeText } from "./settings/Decode.ts"
 import type { Env } from "./settings/DotEnv.ts"
 import { load, lookup, type Reading, type Sources, whereabouts as whereaboutsOf } from "./settings/Load.ts"
@@ -136,6 +137,37 @@ export const preview = (options: SettingsOptions, bytes: Uint8Array): Either.Eit
 const changed = (at: string, expected: string, found: string, fix: string, source: string): SettingsInvalid =>
   new SettingsInvalid({ source, problems: [new SettingsProblem({ at, expected, found, fix })] })
 
+/** What a running server cannot change: where and how it is reached, and how people prove who they are. */
+const pinned = {
+  "gateway.bind": ({ bind }: Gateway) => bind,
+  "gateway.port": ({ port }: Gateway) => port,
+  "gateway.tls": ({ tls }: Gateway) => tls,
+  "gateway.reverseProxy": ({ reverseProxy }: Gateway) => reverseProxy,
+  "gateway.auth.mode": ({ auth }: Gateway) => auth.mode
+}
+type Gateway = Config["gateway"]
+
+/** Of what is pinned, the values of before stay in force, and a warning says so. */
+const keepPinned = (before: LoadedSettings, after: LoadedSettings): LoadedSettings => {
+  const old = before.config.gateway
+  const wanted = after.config.gateway
+  const changes = Object.entries(pinned).filter(([, of]) => JSON.stringify(of(old)) !== JSON.stringify(of(wanted)))
+  if (changes.length === 0) return after
+  const gateway: Gateway = {
+    ...Struct.omit(wanted, "tls", "reverseProxy"),
+    bind: old.bind,
+    port: old.port,
+    ...(old.tls === undefined ? {} : { tls: old.tls }),
+    ...(old.reverseProxy === undefined ? {} : { reverseProxy: old.reverseProxy }),
+    auth: { ...wanted.auth, mode: old.auth.mode }
+  }
+  return {
+    ...after,
+    config: { ...after.config, gateway },
+    warnings: [...after.warnings, ...changes.map(([name]) => `${name} has changed; that takes effect after a restart`)]
+  }
+}
+
 /** What may not change while the process runs. */
 const accept = (before: LoadedSettings, after: LoadedSettings): Either.Either<LoadedSettings, SettingsInvalid> => {
   if (before.path !== null && after.path === null) {
@@ -143,7 +175,7 @@ const accept = (before: LoadedSettings, after: LoadedSettings): Either.Either<Lo
     return Either.left(changed("the file", "the file of before", "nothing", "put it back, or restart", before.path))
   }
   return before.dataDir === after.dataDir
-    ? Either.right(after)
+    ? Either.right(keepPinned(before, after))
     : Either.left(
         changed("AI_DESK_DATA_DIR", "the data folder of before", "another one", "restart to change it", "environment")
       )
@@ -158,7 +190,7 @@ const make = (sources: Sources) =>
       const before = yield* Ref.get(inForce)
       const reading = yield* load(sources)
       const settings = yield* accept(before.settings, reading.settings)
-      yield* Ref.set(inForce, reading)
+      yield* Ref.set(inForce, { ...reading, settings })
       if (reading.fingerprint !== before.fingerprint) yield* PubSub.publish(hub, settings)
       return settings
     }).pipe(oneAtATime.withPermits(1), Effect.withSpan("Settings.reload"))

@@ -26,7 +26,8 @@ import { NanoUsd } from "../domain/Money.ts"
 import { type BudgetLease, mintLease } from "../domain/Proof.ts"
 import { Audit } from "../kernel/Audit.ts"
 import { Database, type DatabaseError } from "../kernel/Database.ts"
-import { BudgetWarned, Events } from "../kernel/Events.ts"
+import { BudgetPaused, BudgetWarned } from "../domain/GatewayEvent.ts"
+import { Events } from "../kernel/Events.ts"
 import { newId } from "../kernel/Ids.ts"
 import { Settings } from "../kernel/Settings.ts"
 import * as Holder from "./budget/Holder.ts"
@@ -158,7 +159,7 @@ export const make = (holder: Holder.Holder) =>
         const isNew = yield* desk.write(Ledger.writing((db) => Ledger.pause(db, pause.value)))
         if (isNew) {
           yield* note("budget.paused", error.agent, { scope, period: key }, run)
-          yield* warn(error.agent, `paused: ${reason}`)
+          yield* events.publish(new BudgetPaused({ agent: error.agent, detail: reason }))
         }
       }
       return yield* error

@@ -10,7 +10,8 @@ import type { ApprovalId, SessionId } from "../domain/Ids.ts"
 import { mintPermitted, type Permitted } from "../domain/Proof.ts"
 import { type ApprovalDecision, ApprovalInvalid, ApprovalRequest, ToolDenied } from "../domain/Tool.ts"
 import { Audit } from "../kernel/Audit.ts"
-import { ApprovalPending, Events } from "../kernel/Events.ts"
+import { ApprovalClosed, ApprovalPending } from "../domain/GatewayEvent.ts"
+import { Events } from "../kernel/Events.ts"
 import { newId } from "../kernel/Ids.ts"
 import { Settings } from "../kernel/Settings.ts"
 import { escapeVisible } from "./PlainText.ts"
@@ -28,10 +29,8 @@ export class Approvals extends Context.Tag("ai-desk/tools/Approvals")<
     /** Somebody can answer for as long as the scope lives. With nobody attached, every request is declined at once. */
     readonly attach: Effect.Effect<void, never, Scope.Scope>
     readonly pending: Effect.Effect<ReadonlyArray<ApprovalRequest>>
-    /** The pending ones, then each new one. */
-    readonly stream: Stream.Stream<ApprovalRequest>
-    /** Drops the grants of a session that has ended. */
-    readonly forget: (session: SessionId) => Effect.Effect<void>
+    /** The pending ones, then each new one, and each that needs no answer any more. Listening when this returns. */
+    readonly changes: Effect.Effect<Stream.Stream<ApprovalPending | ApprovalClosed>, never, Scope.Scope>
   }
 >() {}
 
@@ -49,7 +48,7 @@ export const make = (expireMs: Effect.Effect<number>) =>
   Effect.gen(function* () {
     const audit = yield* Audit
     const events = yield* Events
-    const asked = yield* Effect.acquireRelease(PubSub.unbounded<ApprovalRequest>(), PubSub.shutdown)
+    const asked = yield* Effect.acquireRelease(PubSub.unbounded<ApprovalPending | ApprovalClosed>(), PubSub.shutdown)
     // Taken out of `open` exactly once, by whoever decides first: the answer, the clock or the end.
     const open = new Map<ApprovalId, Open>()
     const ended = new Map<ApprovalId, "expired" | "already_answered">()
@@ -115,6 +114,9 @@ export const make = (expireMs: Effect.Effect<number>) =>
       })
     )
 
+    const announce = (change: ApprovalPending | ApprovalClosed) =>
+      Effect.zipRight(PubSub.publish(asked, change), events.publish(change))
+
     const ask = <E>(
       needs: NeedsApproval,
       onAsked: (request: ApprovalRequest) => Effect.Effect<void, E>
@@ -143,8 +145,7 @@ export const make = (expireMs: Effect.Effect<number>) =>
         const waiting = Effect.gen(function* () {
           if (closed) return yield* denied(needs, "the gateway is shutting down")
           open.set(request.id, { request, answered })
-          yield* PubSub.publish(asked, request)
-          yield* events.publish(new ApprovalPending({ request }))
+          yield* announce(new ApprovalPending({ request }))
           yield* onAsked(request)
           const inTime = yield* Effect.timeoutOption(Deferred.await(answered), Duration.millis(wait))
           if (Option.isSome(inTime)) return inTime.value
@@ -155,11 +156,14 @@ export const make = (expireMs: Effect.Effect<number>) =>
           yield* audit.append(event("approval.expired", request, { approval: request.id }))
           return yield* denied(needs, `nobody approved it within ${Math.round(wait / 1000)} s`)
         })
-        const approved = yield* Effect.onExit(waiting, (exit) =>
-          Exit.isSuccess(exit) || end(request.id, "expired") === undefined
-            ? Effect.void
-            : audit.note(event("approval.expired", request, { approval: request.id, why: "the run ended first" }))
-        )
+        const approved = yield* Effect.onExit(waiting, (exit) => {
+          const noted =
+            Exit.isSuccess(exit) || end(request.id, "expired") === undefined
+              ? Effect.void
+              : audit.note(event("approval.expired", request, { approval: request.id, why: "the run ended first" }))
+          const how = Exit.isSuccess(exit) ? (exit.value ? "approved" : "declined") : "expired"
+          return Effect.zipRight(noted, announce(new ApprovalClosed({ approval: request.id, session, run, how })))
+        })
         if (!approved) return yield* denied(needs, "the human declined it")
         return permit(needs)
       })
@@ -224,20 +228,18 @@ export const make = (expireMs: Effect.Effect<number>) =>
 
       pending: Effect.sync(() => [...open.values()].map(({ request }) => request)),
 
-      stream: Stream.unwrapScoped(
-        Effect.gen(function* () {
-          const queue = yield* PubSub.subscribe(asked)
-          // Subscribed first, so that none is missed; one that is in both is told once.
-          const already = [...open.values()].map(({ request }) => request)
-          const known = new Set(already.map(({ id }) => id))
-          return Stream.concat(
-            Stream.fromIterable(already),
-            Stream.filter(Stream.fromQueue(queue), ({ id }) => !known.has(id))
+      changes: Effect.map(PubSub.subscribe(asked), (queue) => {
+        // Subscribed first, so that none is missed; one that is in both is told once.
+        const already = [...open.values()].map(({ request }) => new ApprovalPending({ request }))
+        const known = new Set(already.map(({ request }) => request.id))
+        return Stream.concat(
+          Stream.fromIterable(already),
+          Stream.filter(
+            Stream.fromQueue(queue),
+            (change) => change._tag === "ApprovalClosed" || !known.has(change.request.id)
           )
-        })
-      ),
-
-      forget: (session) => Effect.sync(() => void grants.delete(session))
+        )
+      })
     })
   })
 

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Deferred, Effect, Fiber, Stream } from "effect"
 import { AgentId } from "../../src/domain/Ids.ts"
-import { BudgetWarned, ConfigReloaded, Events, type GatewayEvent, layer } from "../../src/kernel/Events.ts"
+import { BudgetWarned, ConfigReloaded, type GatewayEvent } from "../../src/domain/GatewayEvent.ts"
+import { Events, layer } from "../../src/kernel/Events.ts"
 
 const warned = (detail: string | number) => new BudgetWarned({ agent: AgentId.make("main"), detail: String(detail) })
 

@@ -131,10 +131,6 @@ describe("Approvals", () => {
         expect(yield* quiet("y")).toBe(false)
         expect(yield* quiet("x", { session: otherSession })).toBe(false)
         expect(yield* quiet("x", { agent: "other" })).toBe(false)
-        yield* approvals.forget(otherSession)
-        expect(yield* quiet("x")).toBe(true)
-        yield* approvals.forget(session)
-        expect(yield* quiet("x")).toBe(false)
       }).pipe(Effect.provide(path))
     }
   )
@@ -265,24 +261,36 @@ describe("Approvals", () => {
     }).pipe(Effect.provide(path))
   })
 
-  it.scoped("the stream tells the pending ones, then each new one, each once", () => {
+  it.scoped("the changes tell the pending ones, then each new one and each that has ended, each once", () => {
     const { path } = world()
     return Effect.gen(function* () {
       yield* attach
       const approvals = yield* Approvals.Approvals
       const a = yield* ask("a")
       const events = yield* Events.Events
-      const published = yield* Effect.fork(Stream.runHead(events.stream))
-      const listening = yield* Effect.fork(Stream.runCollect(Stream.take(approvals.stream, 3)))
+      const published = yield* Effect.fork(Stream.runCollect(Stream.take(events.stream, 2)))
+      const changes = yield* approvals.changes
+      const listening = yield* Effect.fork(Stream.runCollect(Stream.take(changes, 6)))
       yield* TestClock.adjust(Duration.millis(10))
       const b = yield* ask("b")
+      yield* answer(a.request, { approve: true })
+      yield* Fiber.await(a.fiber)
+      yield* answer(b.request, { approve: false })
+      yield* Fiber.await(b.fiber)
       const c = yield* ask("c")
-      expect([...(yield* Fiber.join(listening))].map(({ id }) => id)).toEqual(
-        [a, b, c].map(({ request }) => request.id)
+      yield* Fiber.interrupt(c.fiber)
+      const told = [...(yield* Fiber.join(listening))].map((change) =>
+        change._tag === "ApprovalPending" ? ["asked", change.request.id] : [change.how, change.approval]
       )
-      expect(yield* Fiber.join(published)).toMatchObject({
-        value: { _tag: "ApprovalPending", request: { id: b.request.id } }
-      })
+      expect(told).toEqual([
+        ["asked", a.request.id],
+        ["asked", b.request.id],
+        ["approved", a.request.id],
+        ["declined", b.request.id],
+        ["asked", c.request.id],
+        ["expired", c.request.id]
+      ])
+      expect([...(yield* Fiber.join(published))].map(({ _tag }) => _tag)).toEqual(["ApprovalPending", "ApprovalClosed"])
     }).pipe(Effect.provide(path))
   })
 })
