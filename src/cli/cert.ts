@@ -90,12 +90,8 @@ const probe = (dir: string, names: ReadonlyArray<string>) =>
 const issue = verb({
   summary: "Issue a client certificate.",
   about:
-    "Writes NAME.cert.pem, NAME.key.pem and NAME.ca.pem, readable by you alone; NAME is the certificate's id. Its key exists nowhere else. For a browser or a phone make one file of them: openssl pkcs12 -export -in NAME.cert.pem -inkey NAME.key.pem -certfile NAME.ca.pem -out NAME.p12",
-  examples: [
-    "ai-desk cert issue laptop",
-    "ai-desk cert issue phone --scope chat --days 90 --out certificates",
-    "curl --cert NAME.cert.pem --key NAME.key.pem --cacert NAME.ca.pem https://localhost:18789/healthz"
-  ],
+    "Writes ID.cert.pem, ID.key.pem and ID.ca.pem, readable by you alone; ID is the certificate's. Its key exists nowhere else. For a browser or a phone make one file of them: openssl pkcs12 -export -in ID.cert.pem -inkey ID.key.pem -certfile ID.ca.pem -out ID.p12",
+  examples: ["ai-desk cert issue laptop", "ai-desk cert issue phone --scope chat --days 90 --out certificates"],
   params: {
     label: argument(
       matching(Schema.is(CertificateLabel), "a label of 1 to 64 visible characters"),
