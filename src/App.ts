@@ -378,9 +378,9 @@ export const serve = (options: AppOptions, how: How & Surface, part: Parts = par
     })
     const { path } = yield* Settings.whereabouts({ configPath: options.config, cwd: options.cwd, env: options.env })
     if (path !== null || options.config !== undefined) return yield* Gateway.serve(how, site)
-    const { settingUp } = yield* Effect.promise(() => import("./gateway/setup/SettingUp.ts"))
-    const first = settingUp(options, how, (app) => Layer.build(stack(app, part, "gateway", links).logins))
-    return yield* Gateway.serve(how, site, first)
+    const SettingUp = yield* Effect.promise(() => import("./gateway/setup/SettingUp.ts"))
+    const ground = (app: AppOptions) => Layer.build(stack(app, part, "gateway", links).logins)
+    return yield* Gateway.serve(how, site, yield* SettingUp.make(options, how, ground))
   })
 
 const sandboxLayers = (options: AppOptions) => {

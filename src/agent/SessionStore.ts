@@ -16,8 +16,19 @@ import { type Address, Crypto } from "../kernel/Crypto.ts"
 import { Database, DatabaseError, type SqlValue, type Statements } from "../kernel/Database.ts"
 import * as KeyedLock from "../kernel/KeyedLock.ts"
 
+/** A place in the order of `list`: what comes after it is older. */
+export interface SessionPlace {
+  readonly updatedAt: number
+  readonly id: string
+}
+
 export interface SessionFilter {
   readonly agent?: AgentId
+  readonly principal?: string
+  /** Of the last change, epoch milliseconds, both included. */
+  readonly since?: number
+  readonly until?: number
+  readonly after?: SessionPlace
   readonly limit: number
 }
 
@@ -240,9 +251,22 @@ const make = Effect.gen(function* () {
   })
 
   const listRows = (filter: SessionFilter) => (db: Statements) => {
-    const where = filter.agent === undefined ? "" : "WHERE agent = ?"
-    const params: ReadonlyArray<SqlValue> = filter.agent === undefined ? [filter.limit] : [filter.agent, filter.limit]
-    return db.all(`SELECT ${columns} FROM sessions ${where} ORDER BY updated_at DESC, id DESC LIMIT ?`, ...params)
+    const { after, agent, limit, principal, since, until } = filter
+    const conditions: ReadonlyArray<readonly [string, ...ReadonlyArray<SqlValue>]> = [
+      ...(agent === undefined ? [] : [["agent = ?", agent] as const]),
+      ...(principal === undefined ? [] : [["principal = ?", principal] as const]),
+      ...(since === undefined ? [] : [["updated_at >= ?", since] as const]),
+      ...(until === undefined ? [] : [["updated_at <= ?", until] as const]),
+      ...(after === undefined
+        ? []
+        : [["(updated_at < ? OR (updated_at = ? AND id < ?))", after.updatedAt, after.updatedAt, after.id] as const])
+    ]
+    const where = conditions.length === 0 ? "" : `WHERE ${conditions.map(([text]) => text).join(" AND ")}`
+    return db.all(
+      `SELECT ${columns} FROM sessions ${where} ORDER BY updated_at DESC, id DESC LIMIT ?`,
+      ...conditions.flatMap(([, ...values]) => values),
+      limit
+    )
   }
 
   const decodeOpen = Schema.decodeUnknownSync(Schema.Array(OpenRow))

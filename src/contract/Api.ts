@@ -9,6 +9,7 @@ import { CertificatesGroup } from "./certificates.ts"
 import { CredentialsGroup } from "./credentials.ts"
 import { base } from "./failures.ts"
 import { HealthGroup } from "./health.ts"
+import { HistoryGroup } from "./history.ts"
 import { KeysGroup } from "./keys.ts"
 import { LoginGroup } from "./login.ts"
 import { OpenAiGroup } from "./openai.ts"
@@ -36,6 +37,7 @@ export const Api = base
   .add(OpenAiGroup)
   .add(AnthropicGroup)
   .add(SettingsGroup)
+  .add(HistoryGroup)
 
 /** The first path segment after /dashboard/api/ of a group's endpoints, unless it stands where other programs look for it. */
 export type GroupName =
@@ -58,3 +60,4 @@ export type GroupName =
   /** /v1/messages */
   | "anthropic"
   | "settings"
+  | "history"

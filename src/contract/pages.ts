@@ -47,3 +47,10 @@ export const MergePatch = Schema.Record({ key: Schema.String, value: Schema.Unkn
   description: "A JSON merge patch (RFC 7396): objects are merged, null removes, everything else replaces.",
   jsonSchema: { type: "object", additionalProperties: true }
 })
+
+/** A place in a list, as a cursor: opaque in the URL, checked when it comes back. */
+export const CursorOf = <A, I>(place: Schema.Schema<A, I>) =>
+  Schema.compose(Schema.StringFromBase64Url, Schema.parseJson(place)).annotations({
+    description: "From the page before.",
+    jsonSchema: { type: "string", pattern: "^[A-Za-z0-9_-]{1,400}$" }
+  })
