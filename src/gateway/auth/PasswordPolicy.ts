@@ -107,6 +107,9 @@ const unitOf = (text: string): string => {
 /** No longer text is easy: it has more than so many characters that differ from one to the next. */
 const looked = 64
 
+/** What stands between words tells a guesser nothing. */
+const separators = /[\s._-]/
+
 /** The least number of guessable parts that make up the text. */
 const partsOf = (given: string, own: ReadonlySet<string>): number => {
   const text = unitOf(given.toLowerCase()).slice(0, looked)
@@ -119,7 +122,8 @@ const partsOf = (given: string, own: ReadonlySet<string>): number => {
     for (let end = at + 1; end <= at + length; end++) fewest[end] = Math.min(fewest[end] ?? end, before + cost)
   }
   for (let at = 0; at < text.length; at++) {
-    fewest[at + 1] = Math.min(fewest[at + 1] ?? at + 1, (fewest[at] ?? at) + 1)
+    const cost = separators.test(text.charAt(at)) ? 0 : 1
+    fewest[at + 1] = Math.min(fewest[at + 1] ?? at + 1, (fewest[at] ?? at) + cost)
     reach(at, Math.max(repeatAt(text, at), runAt(text, at)), 1)
     const year = /^(?:19|20)\d\d/.exec(text.slice(at))
     if (year !== null) reach(at, 4, 1)
@@ -154,7 +158,8 @@ export const problemWith = (password: string, own: ReadonlyArray<string> = []): 
     return `it has ${length === 0 ? "no" : `only ${length}`} characters; at least ${shortest} are needed`
   if ([...password].length > longest) return tooLong
   const names = own.flatMap((name) => name.toLowerCase().split(/[^\p{L}\p{N}]+/u)).filter((name) => name.length >= 3)
-  if (partsOf(text, new Set([...common, ...names])) < leastParts) {
+  const guessed = new Set([...common, ...names])
+  if (Math.min(partsOf(text, guessed), partsOf(reversed(text), guessed)) < leastParts) {
     return "it is made of what is guessed first: common words, names, dates, runs or repetitions"
   }
   return undefined

@@ -17,7 +17,7 @@ import { Database, DatabaseError } from "../../kernel/Database.ts"
 import { ulid } from "../../kernel/Ids.ts"
 import { Secrets } from "../../kernel/Redaction.ts"
 import { isSecret, newSecret } from "./SecretText.ts"
-import { every, until } from "./Until.ts"
+import { soon, until } from "./Until.ts"
 
 /** What a presented text turned out to be. */
 export type Verdict =
@@ -178,7 +178,7 @@ const make = Effect.gen(function* () {
         })
       )
   })
-  yield* every(flushMs, flush)
+  const flushSoon = yield* soon(flushMs, flush)
 
   const create = Effect.fn("Tokens.create")(
     function* (wanted: NewToken) {
@@ -276,6 +276,7 @@ const make = Effect.gen(function* () {
       if (state === "active") {
         held.lastUsedAt = now
         used.add(held)
+        yield* flushSoon
       }
       return { state, info: infoOf(held, now) }
     })

@@ -1,4 +1,4 @@
-/** Until: waiting by the wall clock, however far away the moment is; and doing something again and again until the scope closes, and once more then. */
+/** Until: waiting by the wall clock, however far away the moment is; and putting work off, so that it is done once for many. */
 import { Clock, Effect, type Scope } from "effect"
 
 /** Timers take no more than 24 days; and who waits notices within so long that the clock was moved, ms. */
@@ -15,8 +15,25 @@ export const until = (at: number): Effect.Effect<void> =>
         )
   )
 
-export const every = (millis: number, effect: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
+/** What is asked for again and again is done once, so long after it was first asked for; and when the scope closes. */
+export const soon = (
+  millis: number,
+  effect: Effect.Effect<void>
+): Effect.Effect<Effect.Effect<void>, never, Scope.Scope> =>
   Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    let waiting = false
     yield* Effect.addFinalizer(() => effect)
-    yield* Effect.forkScoped(Effect.forever(Effect.zipRight(Effect.sleep(millis), effect)))
+    const later = Effect.zipRight(
+      Effect.sleep(millis),
+      Effect.suspend(() => {
+        waiting = false
+        return effect
+      })
+    )
+    return Effect.suspend(() => {
+      if (waiting) return Effect.void
+      waiting = true
+      return Effect.asVoid(Effect.forkIn(later, scope))
+    })
   })

@@ -13,7 +13,7 @@ import { Database, type DatabaseError } from "../../kernel/Database.ts"
 import { ulid } from "../../kernel/Ids.ts"
 import { Settings } from "../../kernel/Settings.ts"
 import { isSecret, newSecret } from "./SecretText.ts"
-import { every } from "./Until.ts"
+import { soon } from "./Until.ts"
 
 export interface WebSession {
   readonly id: string
@@ -158,7 +158,7 @@ const make = Effect.gen(function* () {
         })
       )
   })
-  yield* every(flushMs, flush)
+  const flushSoon = yield* soon(flushMs, flush)
 
   const finish = (ending: ReadonlyArray<Held>) =>
     Effect.gen(function* () {
@@ -239,6 +239,7 @@ const make = Effect.gen(function* () {
       if (!(yield* isOpen(held, now))) return { state: "expired" }
       held.seenAt = now
       used.add(held)
+      yield* flushSoon
       return { state: "active", session: held }
     })
 
