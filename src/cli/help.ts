@@ -46,7 +46,12 @@ const usageOf = (path: string, verb: Verb): string => {
   return [path, "[options]", ...dashes, ...labels].join(" ")
 }
 
-export const ofVerb = (path: string, verb: Verb, bold: Bold): string => {
+const verbsOf = ({ verbs }: Group): ReadonlyArray<readonly [string, string]> =>
+  Object.entries(verbs).flatMap(([name, { summary }]) => (name === "" ? [] : [[name, summary] as const]))
+
+/** `group`: the verb is what that group does when none of its others is named. */
+export const ofVerb = (path: string, verb: Verb, bold: Bold, group?: Group): string => {
+  const others = group === undefined ? [] : verbsOf(group)
   const params = Object.entries(verb.params)
   const loose = params
     .filter((entry) => !isOption(entry))
@@ -57,6 +62,7 @@ export const ofVerb = (path: string, verb: Verb, bold: Bold): string => {
     `${bold("Usage")}\n  ${usageOf(path, verb)}`,
     ...(loose.length === 0 ? [] : [`${bold("Arguments")}\n${list(loose)}`]),
     `${bold("Options")}\n${list([...options, helpRow])}`,
+    ...(others.length === 0 ? [] : [`${bold("Commands")}\n${list(others)}`]),
     ...(verb.examples.length === 0
       ? []
       : [`${bold("Examples")}\n${verb.examples.map((line) => `  ${line}`).join("\n")}`])
@@ -67,7 +73,7 @@ export const ofGroup = (path: string, group: Group, bold: Bold): string =>
   [
     wrap(group.summary, 0),
     `${bold("Usage")}\n  ${path} COMMAND [options]`,
-    `${bold("Commands")}\n${list(Object.entries(group.verbs).map(([name, verb]) => [name, verb.summary] as const))}`,
+    `${bold("Commands")}\n${list(verbsOf(group))}`,
     `More about one: ${path} COMMAND --help`
   ].join("\n\n")
 

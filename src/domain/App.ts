@@ -6,4 +6,6 @@ export interface AppOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Absolute; relative paths are taken from here. Absent: where the command was started. */
   readonly cwd?: string
+  /** Absolute path of the file that the log is appended to; absent: stderr. */
+  readonly log?: string
 }

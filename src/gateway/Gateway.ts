@@ -7,20 +7,25 @@
  * stopped, and has let go of everything within ten seconds.
  */
 import { createServer, type Server as HttpServer } from "node:http"
-import { createServer as createSecureServer } from "node:https"
-import { Clock, Context, Deferred, Effect, Exit, Scope } from "effect"
+import { createServer as createSecureServer, Server as SecureServer } from "node:https"
+import { Clock, Context, Deferred, Effect, Exit, Scope, Stream } from "effect"
 import { Announcement } from "../domain/Announcement.ts"
 import { AuditEvent } from "../domain/Audit.ts"
+import type { Config } from "../domain/Config.ts"
 import { Audit } from "../kernel/Audit.ts"
 import { DataDir } from "../kernel/DataDir.ts"
-import { type LoadedSettings, Settings } from "../kernel/Settings.ts"
+import { type LoadedSettings, Settings, type SettingsInvalid } from "../kernel/Settings.ts"
+import { policy } from "./Boundary.ts"
+import { configure, type Limits } from "./Connections.ts"
 import * as ControlSocket from "./ControlSocket.ts"
 import * as Dispatch from "./Dispatch.ts"
-import { Door } from "./Door.ts"
+import { type App, Door } from "./Door.ts"
 import { Drain } from "./Drain.ts"
 import { Health } from "./Health.ts"
 import * as Listen from "./Listen.ts"
 import * as Server from "./Server.ts"
+import type { AssetMissing } from "./pages/Assets.ts"
+import type { Wizard } from "./SetupWizard.ts"
 import { Tls } from "./Tls.ts"
 
 /** What the gateway stands on, and what it serves. */
@@ -34,6 +39,15 @@ export interface Site {
 export interface How {
   /** In place of the settings' own. */
   readonly port?: number | undefined
+}
+
+/** What answers until there is a settings file. */
+export interface SettingUp {
+  readonly wizard: Effect.Effect<Wizard, SettingsInvalid | AssetMissing>
+  /** From the environment alone. */
+  readonly settings: LoadedSettings
+  /** Called when the wizard can be reached. */
+  readonly reachable: (url: string) => Effect.Effect<void>
 }
 
 export interface Running {
@@ -73,59 +87,89 @@ const record = (type: "gateway.started" | "gateway.stopped", { instance, version
     audit.append(new AuditEvent({ type, principal: "owner", data: { instance, version } }))
   )
 
-/** In the caller's scope: closing it stops the gateway. */
-export const serve = <E>(how: How, build: Effect.Effect<Site, E, Scope.Scope>) =>
-  Effect.gen(function* () {
-    const inside = yield* Scope.make()
-    const started = yield* start(how, build).pipe(
-      Scope.extend(inside),
-      Effect.onError((cause) => Scope.close(inside, Exit.failCause(cause)))
-    )
-    const stop = yield* Effect.cached(
-      Effect.zipRight(
-        started.drain,
-        Effect.flatMap(within(closeMs, Scope.close(inside, Exit.void)), (closed) =>
-          closed ? Effect.void : Effect.logWarning("not everything was closed in time")
-        )
-      )
-    )
-    yield* Effect.addFinalizer(() => stop)
-    const running: Running = { announcement: started.announcement, settings: started.settings, stop }
-    return running
-  }).pipe(Effect.uninterruptible)
+interface Listening {
+  readonly server: HttpServer
+  readonly serving: Server.Serving
+  readonly at: Listen.Address
+  readonly limit: (config: Config) => void
+}
 
-const start = <E>(how: How, build: Effect.Effect<Site, E, Scope.Scope>) =>
+const limitsOf = ({ gateway }: Config): Limits => ({
+  maxConnections: gateway.rateLimit.maxConnections,
+  trusts: policy(gateway).trusts
+})
+
+const listen = (server: HttpServer, app: App, { config, path }: LoadedSettings, { port }: How) =>
   Effect.gen(function* () {
+    const { gateway } = config
+    yield* Listen.checkBind(gateway, path ?? "default settings")
+    const serving = yield* Server.attach(server, app)
+    const limit = configure(server, limitsOf(config))
+    const instead = path === null ? "ai-desk gateway --port N" : `set gateway.port in ${path}`
+    const at = yield* Listen.listen(server, { host: gateway.bind, port: port ?? gateway.port }, instead)
+    const listening: Listening = { server, serving, at, limit: (next) => limit(limitsOf(next)) }
+    return listening
+  })
+
+/** Returns when there is a settings file. The port is kept, so that the page that wrote it stays where it is. */
+const setUp = (how: How, { reachable, settings, wizard }: SettingUp) =>
+  Effect.gen(function* () {
+    const { app, finished } = yield* wizard
+    const listening = yield* listen(createServer(Server.nodeOptions), app, settings, how)
+    yield* reachable(`${Listen.urlOf(listening.at, false)}/setup`)
+    yield* Effect.interruptible(finished)
+    return listening
+  })
+
+/** By the settings: with TLS or without. */
+const open = (site: Site, settings: LoadedSettings, app: App, how: How) =>
+  Effect.gen(function* () {
+    const tls = Context.get(site.context, Tls)
+    const secured = yield* tls.options
+    if (secured === null) return yield* listen(createServer(Server.nodeOptions), app, settings, how)
+    const server = createSecureServer({
+      ...Server.nodeOptions,
+      handshakeTimeout: Server.nodeOptions.headersTimeout,
+      ...secured
+    })
+    const listening = yield* listen(server, app, settings, how)
+    yield* tls.keepFresh(server)
+    return listening
+  })
+
+/** What of new settings concerns the server itself. All else reads the settings whenever it needs them. */
+const follow = (site: Site, { limit }: Listening) =>
+  Effect.flatMap(Settings, ({ changes }) =>
+    Stream.runForEach(changes, ({ config, warnings }) =>
+      Effect.gen(function* () {
+        yield* Effect.sync(() => limit(config))
+        yield* Effect.logInfo("new settings are in force")
+        for (const warning of warnings) yield* Effect.logWarning(warning)
+      })
+    )
+  ).pipe(Effect.provide(site.context), Effect.interruptible, Effect.forkScoped)
+
+const start = <E>(how: How, build: Effect.Effect<Site, E, Scope.Scope>, settingUp: SettingUp | null) =>
+  Effect.gen(function* () {
+    const before = settingUp === null ? null : yield* setUp(how, settingUp)
     const site = yield* Effect.interruptible(build)
     const dataDir = Context.get(site.context, DataDir)
     const door = Context.get(site.context, Door)
     const drain = Context.get(site.context, Drain)
     const { identity } = Context.get(site.context, Health)
     const settings = yield* Context.get(site.context, Settings).current
-    const { gateway } = settings.config
-    const source = settings.path ?? "default settings"
 
-    yield* Listen.checkBind(gateway, source)
-    const tls = Context.get(site.context, Tls)
-    const secured = yield* tls.options
-    const secure =
-      secured === null
-        ? null
-        : createSecureServer({ ...Server.nodeOptions, handshakeTimeout: Server.nodeOptions.headersTimeout, ...secured })
-    const server: HttpServer = secure ?? createServer(Server.nodeOptions)
-    const dispatch = yield* Dispatch.make(site.parts)
-    const serving = yield* Server.attach(server, door.guard(dispatch))
-    yield* serving.limit(gateway.rateLimit.maxConnections)
-    const instead = settings.path === null ? "ai-desk gateway --port N" : `set gateway.port in ${settings.path}`
-    const at = yield* Listen.listen(server, { host: gateway.bind, port: how.port ?? gateway.port }, instead)
-    if (secure !== null) yield* tls.keepFresh(secure)
+    const guarded = door.guard(yield* Dispatch.make(site.parts))
+    const listening = before ?? (yield* open(site, settings, guarded, how))
+    const { at, server, serving } = listening
+    if (before !== null) yield* serving.use(guarded)
 
     const local = yield* Dispatch.make([...site.control, ...site.parts])
     const control = yield* ControlSocket.open(dataDir, door.local(local))
     const announcement = new Announcement({
       pid: process.pid,
       socket: control.path,
-      url: Listen.urlOf(at, secure !== null),
+      url: Listen.urlOf(at, server instanceof SecureServer),
       version: identity.version,
       instance: identity.instance,
       config: settings.path,
@@ -135,6 +179,7 @@ const start = <E>(how: How, build: Effect.Effect<Site, E, Scope.Scope>) =>
     const announced = yield* Scope.make()
     yield* Scope.extend(ControlSocket.announce(dataDir, announcement), announced)
     yield* Effect.addFinalizer((exit) => Scope.close(announced, exit))
+    yield* follow(site, listening)
     yield* drain.ready
     yield* Effect.logInfo(`listening on ${announcement.url}`)
 
@@ -165,3 +210,24 @@ const start = <E>(how: How, build: Effect.Effect<Site, E, Scope.Scope>) =>
     })
     return { announcement, settings, drain: drained }
   })
+
+/** Returns once it answers, and is announced. In the caller's scope: closing it stops the gateway. */
+export const serve = <E>(how: How, build: Effect.Effect<Site, E, Scope.Scope>, settingUp: SettingUp | null = null) =>
+  Effect.gen(function* () {
+    const inside = yield* Scope.make()
+    const started = yield* start(how, build, settingUp).pipe(
+      Scope.extend(inside),
+      Effect.onError((cause) => Scope.close(inside, Exit.failCause(cause)))
+    )
+    const stop = yield* Effect.cached(
+      Effect.zipRight(
+        started.drain,
+        Effect.flatMap(within(closeMs, Scope.close(inside, Exit.void)), (closed) =>
+          closed ? Effect.void : Effect.logWarning("not everything was closed in time")
+        )
+      )
+    )
+    yield* Effect.addFinalizer(() => stop)
+    const running: Running = { announcement: started.announcement, settings: started.settings, stop }
+    return running
+  }).pipe(Effect.uninterruptible)

@@ -2,9 +2,9 @@
  * Server: carries requests and WebSocket upgrades from a Node server to whatever answers at the time.
  *
  * Guarantees: every request is a fiber that ends with its connection, and the other way round; a
- * connection that says nothing, says it slowly, or says too much at once is closed; at most
- * `maxConnections` are open, more are dropped; when the scope closes, nothing that belonged to the
- * server is left open or running, however long a client would have liked to stay.
+ * connection that says nothing, says it slowly, or says too much at once is closed; when the scope
+ * closes, nothing that belonged to the server is left open or running, however long a client would
+ * have liked to stay.
  */
 import { type IncomingMessage, type Server as HttpServer, ServerResponse } from "node:http"
 import type { Socket as NetSocket } from "node:net"
@@ -15,24 +15,20 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Socket from "@effect/platform/Socket"
 import { Cause, Effect, FiberSet, Scope } from "effect"
 import type { WebSocketServer } from "ws"
+import { subprotocol } from "../contract/chat.ts"
+import { serverOptions } from "./Connections.ts"
 import type { App } from "./Door.ts"
 import { Incoming } from "./http/Incoming.ts"
 import { write } from "./http/Outgoing.ts"
+import * as WebSockets from "./http/WebSockets.ts"
 import * as Refusals from "./Refusals.ts"
 
 /** Of one WebSocket message, bytes: a message of a person may have 200,000 characters of up to four bytes, and its frame. */
 const maxMessageBytes = 1024 * 1024
 
-/** The one subprotocol that is spoken; others that a client offers (its token among them) are never repeated to it. */
-export const subprotocol = "ai-desk.v1"
-
-/** For `http.createServer` and `https.createServer`. Longer than any honest client on a bad line takes, in ms. */
+/** For `http.createServer` and `https.createServer`. */
 export const nodeOptions = {
-  headersTimeout: 15_000,
-  requestTimeout: 120_000,
-  keepAliveTimeout: 10_000,
-  connectionsCheckingInterval: 5_000,
-  maxHeaderSize: 16_384,
+  ...serverOptions,
   // HTTP/2 on offer and the like: such a request is answered as the plain request that it also is.
   shouldUpgradeCallback: (request: IncomingMessage) => request.headers.upgrade?.toLowerCase() === "websocket"
 }
@@ -40,7 +36,6 @@ export const nodeOptions = {
 export interface Serving {
   /** From the next request on, this answers. */
   readonly use: (app: App) => Effect.Effect<void>
-  readonly limit: (maxConnections: number) => Effect.Effect<void>
   /** Frees the port; open connections stay. */
   readonly stopAccepting: Effect.Effect<void>
   /** Returns when no request is being answered. */
@@ -64,6 +59,7 @@ const webSockets: Effect.Effect<WebSocketServer, never, Scope.Scope> = Effect.ac
         maxPayload: maxMessageBytes,
         // It costs memory for each connection, and is a way to make a small message a large one.
         perMessageDeflate: false,
+        // Others that a client offers, its token among them, are never repeated to it.
         handleProtocols: (offered) => (offered.has(subprotocol) ? subprotocol : false)
       })
   ),
@@ -140,6 +136,7 @@ export const attach = (server: HttpServer, first: App): Effect.Effect<Serving, n
             Effect.async<globalThis.WebSocket>((resume) =>
               webSocketServer.handleUpgrade(source, socket, head, (webSocket) => {
                 upgraded = true
+                WebSockets.remember(source, webSocket)
                 // Of the browser's interface it has all that the platform uses.
                 resume(Effect.succeed(webSocket as unknown as globalThis.WebSocket))
               })
@@ -159,10 +156,6 @@ export const attach = (server: HttpServer, first: App): Effect.Effect<Serving, n
       use: (app) =>
         Effect.sync(() => {
           handled = toHandled(app)
-        }),
-      limit: (maxConnections) =>
-        Effect.sync(() => {
-          server.maxConnections = maxConnections
         }),
       stopAccepting: Effect.sync(() => {
         server.close()

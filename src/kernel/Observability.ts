@@ -6,7 +6,7 @@
  * escaped, so that logged text cannot forge a line; a value that cannot be printed never breaks
  * the program that logged it. Logs go to stderr, because stdout belongs to answers.
  */
-import { closeSync, constants, fchmodSync, openSync, writeSync } from "node:fs"
+import { closeSync, constants, fchmodSync, fstatSync, openSync, renameSync, writeSync } from "node:fs"
 import { Cause, Effect, HashMap, Layer, List, Logger, LogLevel, type Scope } from "effect"
 import type { Config } from "../domain/Config.ts"
 import { type FileError, fileError } from "./DurableFile.ts"
@@ -112,33 +112,48 @@ export const layerEarly: Layer.Layer<never> = installed(
   "info"
 )
 
-const openLog = (path: string): Effect.Effect<number, FileError, Scope.Scope> =>
+/** Bytes after which a log begins anew; the one before it is kept as `.1`. */
+const rotateAt = 16 * 1024 * 1024
+
+const openAppending = (path: string): number => {
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants
+  const fd = openSync(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600)
+  fchmodSync(fd, 0o600)
+  return fd
+}
+
+const openLog = (path: string): Effect.Effect<(line: string) => void, FileError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.try({
       try: () => {
-        const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants
-        const fd = openSync(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600)
-        fchmodSync(fd, 0o600)
-        return fd
+        const fd = openAppending(path)
+        return { fd, size: fstatSync(fd).size }
       },
       catch: (cause) => fileError(path, "open the log", cause)
     }),
-    (fd) => Effect.sync(() => closeSync(fd))
+    (log) => Effect.sync(() => closeSync(log.fd))
+  ).pipe(
+    Effect.map((log) => (line: string) => {
+      try {
+        if (log.size > rotateAt) {
+          renameSync(path, `${path}.1`)
+          const fresh = openAppending(path)
+          closeSync(log.fd)
+          Object.assign(log, { fd: fresh, size: 0 })
+        }
+        log.size += writeSync(log.fd, line)
+      } catch {
+        toStderr(line)
+      }
+    })
   )
 
-/** As `layer`, but appends JSON lines to a file (0600). A line that the disk does not take goes to stderr. */
+/** As `layer`, but appends JSON lines to a file (0600), of which it keeps two. A line that the disk does not take goes to stderr. */
 export const layerFile = (path: string): Layer.Layer<never, FileError, Settings> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const { log } = (yield* (yield* Settings).current).config
-      const fd = yield* openLog(path)
-      const write = (line: string): void => {
-        try {
-          writeSync(fd, line)
-        } catch {
-          toStderr(line)
-        }
-      }
+      const write = yield* openLog(path)
       return installed(makeLogger(log.format === "pretty" ? "pretty" : "json", write), log.level)
     })
   )

@@ -248,7 +248,7 @@ export const cryptoHome: Rule = (sources) => [
   )(sources)
 ]
 
-const processHomes = /^(tools\/Sandbox\.ts|tools\/sandbox\/[^/]+\.ts|cli\/Daemon\.ts)$/
+const processHomes = /^(tools\/Sandbox\.ts|tools\/sandbox\/[^/]+\.ts|cli\/Daemon\.ts|cli\/control\/Detached\.ts)$/
 export const processHome: Rule = (sources) => {
   const rule = importsOnlyIn("node:child_process", /^(node:)?child_process$/, (path) => processHomes.test(path))
   const inSandbox = sources.filter(

@@ -42,10 +42,12 @@ const listens = ({ socket }: Announcement): Effect.Effect<boolean> =>
 
 /** The gateway on this data folder, whatever settings file it has. */
 export const onFolder = (dataDir: string): Effect.Effect<Announcement | null> =>
-  Option.match(announced(dataDir), {
-    onNone: () => Effect.succeed(null),
-    onSome: (found) => Effect.map(listens(found), (up) => (up ? found : null))
-  })
+  Effect.suspend(() =>
+    Option.match(announced(dataDir), {
+      onNone: () => Effect.succeed(null),
+      onSome: (found) => Effect.map(listens(found), (up) => (up ? found : null))
+    })
+  )
 
 /** The gateway that these options mean: on the same data folder, with the same settings file. */
 export const find = ({ config, cwd, env }: AppOptions): Effect.Effect<Announcement | null> =>
