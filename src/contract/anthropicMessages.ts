@@ -57,6 +57,8 @@ export type CountRequest = typeof CountRequest.Type
 export const MessagesRequest = Schema.Struct({
   ...Prompt,
   max_tokens: OutputTokens,
+  /** Refused: the gateway holds no conversations. Anthropic's client then sends the whole one each time. */
+  thread: Schema.optional(Schema.Unknown),
   stream: maybe(Schema.Boolean),
   temperature: maybe(Schema.Number.pipe(Schema.between(0, 1))),
   top_p: maybe(TopP),

@@ -30,7 +30,14 @@ export const OpenAiUnavailable = openAi("OpenAiUnavailable", 503, "server_error"
 const anthropic = (name: string, status: number, type: string) =>
   Schema.Struct({
     type: Schema.Literal("error"),
-    error: Schema.Struct({ type: Schema.Literal(type), message: Schema.String }),
+    error: Schema.Struct({
+      type: Schema.Literal(type),
+      message: Schema.String,
+      /** What a client can act upon: for `thread_unsupported_request`, what is not supported. */
+      details: Schema.optional(
+        Schema.Struct({ error_code: Schema.String, unsupported: Schema.optional(Schema.Array(Schema.String)) })
+      )
+    }),
     request_id: Schema.NullOr(Schema.String)
   }).annotations({ identifier: name, ...HttpApiSchema.annotations({ status }) })
 

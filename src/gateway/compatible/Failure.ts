@@ -31,7 +31,9 @@ export class CompatibleFailure extends Schema.TaggedError<CompatibleFailure>()("
   code: Schema.optional(Schema.String),
   /** The field that is wrong. */
   param: Schema.optional(Schema.String),
-  retryAfterMs: Schema.optional(Schema.Finite)
+  retryAfterMs: Schema.optional(Schema.Finite),
+  /** What of a request this gateway does not do, where the client can do without it. */
+  unsupported: Schema.optional(Schema.String)
 }) {
   override get message(): string {
     return this.text
@@ -172,13 +174,17 @@ const anthropicForm: Record<Kind, readonly [status: number, type: string]> = {
   internal: [500, "api_error"]
 }
 
-export const bodyOf = (vendor: Vendor, { code, kind, param, text }: CompatibleFailure): object =>
+export const bodyOf = (vendor: Vendor, { code, kind, param, text, unsupported }: CompatibleFailure): object =>
   vendor === "openai"
     ? { error: { message: text, type: openAiForm[kind][1], param: param ?? null, code: code ?? null } }
     : {
         type: "error",
         // This envelope has no field for a code.
-        error: { type: anthropicForm[kind][1], message: code === "threat_blocked" ? `threat_blocked: ${text}` : text },
+        error: {
+          type: anthropicForm[kind][1],
+          message: code === "threat_blocked" ? `threat_blocked: ${text}` : text,
+          ...(unsupported === undefined ? {} : { details: { error_code: code ?? kind, unsupported: [unsupported] } })
+        },
         request_id: null
       }
 

@@ -12,7 +12,7 @@ import { type Message, type TextPart, type ToolCallPart, textOf, toolCallsOf } f
 import type { FinishReason, ToolChoice, ToolSpec, Usage } from "../../domain/Model.ts"
 import * as Tokens from "../../model/Tokens.ts"
 import { builder, callPart, chosen, given, textPart, textsOf, toolsOf, unsupported } from "./Conversation.ts"
-import { bodyOf, type CompatibleFailure, invalid } from "./Failure.ts"
+import { bodyOf, CompatibleFailure, invalid } from "./Failure.ts"
 import type { Answer, Asked, Encoder } from "./Run.ts"
 
 /** What a model thought is its provider's own, and is not sent on. */
@@ -107,8 +107,18 @@ export const readPrompt = (request: CountRequest): Either.Either<Asked, Compatib
     }
   })
 
-export const read = (request: MessagesRequest): Either.Either<Asked, CompatibleFailure> =>
-  Either.map(readPrompt(request), (asked) => {
+/** In the words that make Anthropic's client go on without a thread. */
+const noThreads = new CompatibleFailure({
+  kind: "invalid_request",
+  code: "thread_unsupported_request",
+  param: "thread",
+  text: "thread: this gateway keeps no conversations; send the whole one with each request",
+  unsupported: "threads"
+})
+
+export const read = (request: MessagesRequest): Either.Either<Asked, CompatibleFailure> => {
+  if (request.thread !== undefined && request.thread !== null) return Either.left(noThreads)
+  return Either.map(readPrompt(request), (asked) => {
     const schema = request.output_config?.format?.schema
     return {
       ...asked,
@@ -122,6 +132,7 @@ export const read = (request: MessagesRequest): Either.Either<Asked, CompatibleF
       }
     }
   })
+}
 
 const textsIn = (message: Message): ReadonlyArray<string> => {
   switch (message._tag) {
