@@ -41,6 +41,23 @@ export interface AuditFilter {
   readonly limit: number
 }
 
+/** A part of the log: the newest entries that match, or those next to a place in it. */
+export interface AuditQuery extends AuditFilter {
+  readonly principal?: string
+  /** Epoch milliseconds; it and `since` are included. */
+  readonly until?: number
+  /** Entries older than this number, or newer than it; without either, the newest. */
+  readonly from?: { readonly side: "older" | "newer"; readonly seq: number }
+}
+
+export interface AuditPage {
+  /** Oldest first. */
+  readonly entries: ReadonlyArray<AuditEntry>
+  /** Where to go on in each direction; `older` is null at the beginning of the log. */
+  readonly older: number | null
+  readonly newer: number
+}
+
 export class Audit extends Context.Tag("ai-desk/kernel/Audit")<
   Audit,
   {
@@ -52,6 +69,8 @@ export class Audit extends Context.Tag("ai-desk/kernel/Audit")<
     readonly verify: Effect.Effect<AuditReport, AuditUnavailable>
     /** The newest entries that match, newest last. */
     readonly tail: (filter: AuditFilter) => Effect.Effect<ReadonlyArray<AuditEntry>, AuditUnavailable>
+    /** A page of entries; short, or empty, where the rows looked at hold no more that match. */
+    readonly page: (query: AuditQuery) => Effect.Effect<AuditPage, AuditUnavailable>
     /** All entries in order. */
     readonly entries: Stream.Stream<AuditEntry, AuditUnavailable>
     /** Signs the head now (also done by row count, by time, and when the scope closes). */
@@ -71,7 +90,19 @@ const keyEvents: ReadonlySet<AuditType> = new Set<AuditType>([
   "budget.resumed"
 ])
 const readChunk = 256
+/** Rows that one page looks at before it answers with what it has. */
+const mostLooked = 20_000
 const unreadable = new AuditUnavailable({ reason: "audit.db: the newest row or the state of the log is not readable" })
+
+const matches = (
+  { agent, principal, since, type, until }: Omit<AuditQuery, "limit" | "from">,
+  { at, event }: AuditEntry
+) =>
+  (type === undefined || event.type === type) &&
+  (agent === undefined || event.agent === agent) &&
+  (principal === undefined || event.principal === principal) &&
+  (since === undefined || at >= since) &&
+  (until === undefined || at <= until)
 
 const unavailable = (error: { readonly message: string }) => new AuditUnavailable({ reason: error.message })
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
@@ -320,6 +351,44 @@ const make: Effect.Effect<
       : Effect.succeed(entry)
   }
 
+  const page = ({ from, limit, ...query }: AuditQuery) =>
+    Effect.gen(function* () {
+      const newer = from?.side === "newer"
+      let place = from?.seq ?? Number.MAX_SAFE_INTEGER
+      const found: Array<AuditEntry> = []
+      let looked = 0
+      let ended = false
+      let least = Number.MAX_SAFE_INTEGER
+      let most = newer ? place : 0
+      while (!ended && found.length < limit && looked < mostLooked) {
+        const at = place
+        const rows = yield* read((db) =>
+          newer ? rowsBetween(db, at, Number.MAX_SAFE_INTEGER, readChunk) : rowsBefore(db, at, readChunk)
+        )
+        ended = rows.length < readChunk
+        for (const row of rows) {
+          if (found.length === limit) {
+            ended = false
+            break
+          }
+          const entry = yield* entryOf(row)
+          place = entry.seq
+          least = Math.min(least, entry.seq)
+          most = Math.max(most, entry.seq)
+          looked += 1
+          if (matches(query, entry)) found.push(entry)
+        }
+        yield* nextTurn
+      }
+      const nothing = least === Number.MAX_SAFE_INTEGER
+      if (newer) return { entries: found, older: nothing ? place + 1 : least, newer: most }
+      return {
+        entries: found.reverse(),
+        older: ended || nothing ? null : least,
+        newer: nothing ? Math.max(0, (from?.seq ?? 1) - 1) : most
+      }
+    })
+
   const tail = (filter: AuditFilter) =>
     Effect.gen(function* () {
       const found: Array<AuditEntry> = []
@@ -330,11 +399,7 @@ const make: Effect.Effect<
         for (const row of rows) {
           const entry = yield* entryOf(row)
           before = entry.seq
-          const wantedHere =
-            (filter.type === undefined || entry.event.type === filter.type) &&
-            (filter.agent === undefined || entry.event.agent === filter.agent) &&
-            (filter.since === undefined || entry.at >= filter.since)
-          if (wantedHere && found.length < filter.limit) found.push(entry)
+          if (matches(filter, entry) && found.length < filter.limit) found.push(entry)
         }
         if (rows.length < readChunk) break
         yield* nextTurn
@@ -373,6 +438,7 @@ const make: Effect.Effect<
     append,
     note,
     verify: Effect.zipRight(noted, verify),
+    page: (query) => Effect.zipRight(noted, page(query)),
     tail: (filter) => Effect.zipRight(noted, tail(filter)),
     entries: Stream.concat(Stream.drain(Stream.fromEffect(noted)), entries),
     checkpoint: Effect.zipRight(noted, checkpoint)

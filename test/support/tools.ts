@@ -105,6 +105,7 @@ export const recordingAudit = () => {
       verify: Effect.succeed(
         AuditReport.make({ ok: true, entries: 0, checkpoints: 0, head: "", findings: [], durationMs: 0 })
       ),
+      page: () => Effect.succeed({ entries: [], older: null, newer: 0 }),
       tail: () => Effect.succeed([]),
       entries: Stream.empty,
       checkpoint: Effect.void
