@@ -99,6 +99,11 @@ const routes = {
       HttpApiBuilder.api(contract.RunsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
+  chat: lazily(() =>
+    Promise.all([import("./contract/chat.ts"), import("./gateway/handlers/chat.ts")]).then(([contract, { layer }]) =>
+      HttpApiBuilder.api(contract.ChatApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    )
+  ),
   approvals: lazily(() =>
     Promise.all([import("./contract/approvals.ts"), import("./gateway/handlers/approvals.ts")]).then(
       ([contract, { layer }]) =>
@@ -160,6 +165,12 @@ const routes = {
     Promise.all([import("./contract/history.ts"), import("./gateway/handlers/history.ts")]).then(
       ([contract, { layer }]) =>
         HttpApiBuilder.api(contract.HistoryApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    )
+  ),
+  status: lazily(() =>
+    Promise.all([import("./contract/status.ts"), import("./gateway/handlers/status.ts")]).then(
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.StatusApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   settings: lazily(() =>
@@ -255,6 +266,7 @@ const groupsOf = (
   return {
     health: Layer.provide(routes.health, server),
     agents: routes.agents.pipe(Layer.provide(Agents.layer), Layer.provide(settingsFile)),
+    status: routes.status.pipe(Layer.provide(server), Layer.provide(agent)),
     settings: Layer.provide(routes.settings, settingsFile),
     history: routes.history.pipe(Layer.provide(part.sessions), Layer.provide(shared)),
     runs: routes.runs.pipe(Layer.provide(LiveRuns), Layer.provide(agent)),

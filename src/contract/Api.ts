@@ -17,6 +17,7 @@ import { RunsGroup } from "./runs.ts"
 import { SecurityGroup } from "./security.ts"
 import { SessionsGroup } from "./sessions.ts"
 import { SettingsGroup } from "./settings.ts"
+import { StatusGroup } from "./status.ts"
 import { TokensGroup } from "./tokens.ts"
 
 export const Api = base
@@ -36,6 +37,7 @@ export const Api = base
   .add(KeysGroup)
   .add(OpenAiGroup)
   .add(AnthropicGroup)
+  .add(StatusGroup)
   .add(SettingsGroup)
   .add(HistoryGroup)
 
@@ -59,5 +61,6 @@ export type GroupName =
   | "openai"
   /** /v1/messages */
   | "anthropic"
+  | "status"
   | "settings"
   | "history"
