@@ -14,8 +14,10 @@ import {
 } from "../../src/kernel/Settings.ts"
 import { project, type ProjectOptions, writeConfig } from "../support/settings.ts"
 
-const port = (settings: { readonly config: { readonly gateway: { readonly port: number } } }) =>
-  settings.config.gateway.port
+/** Something that may change while the process runs. */
+const limit = (settings: {
+  readonly config: { readonly gateway: { readonly rateLimit: { readonly maxConnections: number } } }
+}) => settings.config.gateway.rateLimit.maxConnections
 
 /** A project with its real settings, built once and kept for the test. */
 const running = (options: ProjectOptions = {}) =>
@@ -29,24 +31,24 @@ const running = (options: ProjectOptions = {}) =>
 describe("reload", () => {
   it.scoped("brings a good file into force and tells whoever listens", () =>
     Effect.gen(function* () {
-      const { path, settings } = yield* running({ config: { gateway: { port: 1 } } })
+      const { path, settings } = yield* running({ config: { gateway: { rateLimit: { maxConnections: 1 } } } })
       const seen = yield* settings.changes.pipe(Stream.take(2), Stream.runCollect, Effect.fork)
       // Gives the listener its turns to subscribe.
       yield* Effect.repeatN(Effect.yieldNow(), 200)
-      writeConfig(path, { gateway: { port: 2 } })
-      expect(port(yield* settings.reload)).toBe(2)
+      writeConfig(path, { gateway: { rateLimit: { maxConnections: 2 } } })
+      expect(limit(yield* settings.reload)).toBe(2)
       // Nothing changed, so nobody is told.
       yield* settings.reload
-      writeConfig(path, { gateway: { port: 3 } })
+      writeConfig(path, { gateway: { rateLimit: { maxConnections: 3 } } })
       yield* settings.reload
-      expect(Chunk.toReadonlyArray(yield* Fiber.join(seen)).map(port)).toEqual([2, 3])
-      expect(port(yield* settings.current)).toBe(3)
+      expect(Chunk.toReadonlyArray(yield* Fiber.join(seen)).map(limit)).toEqual([2, 3])
+      expect(limit(yield* settings.current)).toBe(3)
     })
   )
 
   it.scoped("keeps the last good settings when the file is bad, whatever is bad about it", () =>
     Effect.gen(function* () {
-      const { path, settings, dir } = yield* running({ config: { gateway: { port: 1 } } })
+      const { path, settings, dir } = yield* running({ config: { gateway: { rateLimit: { maxConnections: 1 } } } })
       const bad = [
         "",
         "{",
@@ -58,20 +60,20 @@ describe("reload", () => {
         writeConfig(path, text)
         const failure = yield* Effect.flip(settings.reload)
         expect(failure.source).toBe(path)
-        expect(port(yield* settings.current)).toBe(1)
+        expect(limit(yield* settings.current)).toBe(1)
       }
-      writeConfig(path, { gateway: { port: 2 } })
-      expect(port(yield* settings.reload)).toBe(2)
+      writeConfig(path, { gateway: { rateLimit: { maxConnections: 2 } } })
+      expect(limit(yield* settings.reload)).toBe(2)
       expect((yield* settings.current).dir).toBe(dir)
     })
   )
 
   it.scoped("does not fall back to the defaults when the file has gone", () =>
     Effect.gen(function* () {
-      const { path, settings } = yield* running({ config: { gateway: { port: 1 } } })
+      const { path, settings } = yield* running({ config: { gateway: { rateLimit: { maxConnections: 1 } } } })
       rmSync(path)
       expect((yield* Effect.flip(settings.reload)).message).toContain("expected the file of before, found nothing")
-      expect(port(yield* settings.current)).toBe(1)
+      expect(limit(yield* settings.current)).toBe(1)
     })
   )
 
@@ -88,10 +90,10 @@ describe("reload", () => {
 
   it.scoped("switches as a whole: concurrent readers see one file or the other", () =>
     Effect.gen(function* () {
-      const config = (n: number) => ({ gateway: { port: n, rateLimit: { maxPerSecond: n } } })
+      const config = (n: number) => ({ gateway: { rateLimit: { maxConnections: n, maxPerSecond: n } } })
       const { path, settings } = yield* running({ config: config(1) })
       const reader = settings.current.pipe(
-        Effect.map(({ config }) => config.gateway.port === config.gateway.rateLimit.maxPerSecond),
+        Effect.map(({ config }) => config.gateway.rateLimit.maxConnections === config.gateway.rateLimit.maxPerSecond),
         Effect.tap(Effect.yieldNow()),
         Effect.replicateEffect(200)
       )
@@ -107,10 +109,43 @@ describe("reload", () => {
   )
 })
 
+describe("what a running server cannot change", () => {
+  const changes = {
+    bind: "127.0.0.2",
+    port: 2,
+    tls: { certFile: "c.pem", keyFile: "k.pem" },
+    reverseProxy: { trusted: ["10.0.0.1"], publicUrl: "https://desk.example.org" },
+    auth: { mode: "password" }
+  }
+  for (const [name, value] of Object.entries(changes)) {
+    it.scoped(`keeps gateway.${name} of before, says so, and takes the rest`, () =>
+      Effect.gen(function* () {
+        const { path, settings } = yield* running({
+          config: { gateway: { port: 1, rateLimit: { maxConnections: 1 } } }
+        })
+        const before = (yield* settings.current).config.gateway
+        for (const connections of [7, 8]) {
+          writeConfig(path, { gateway: { port: 1, [name]: value, rateLimit: { maxConnections: connections } } })
+          const after = yield* settings.reload
+          expect(after.config.gateway).toEqual({
+            ...before,
+            rateLimit: { ...before.rateLimit, maxConnections: connections }
+          })
+          expect(
+            after.warnings.filter((warning) => warning.endsWith("has changed; that takes effect after a restart"))
+          ).toEqual([expect.stringMatching(new RegExp(`^gateway\\.${name === "auth" ? "auth.mode" : name} `))])
+        }
+        writeConfig(path, { gateway: { port: 1 } })
+        expect((yield* settings.reload).warnings).toEqual([])
+      })
+    )
+  }
+})
+
 describe("watch", () => {
   it.scopedLive("takes in a burst of edits and a file written in pieces, and rejects a bad one once", () =>
     Effect.gen(function* () {
-      const { path, settings, context } = yield* running({ config: { gateway: { port: 1 } } })
+      const { path, settings, context } = yield* running({ config: { gateway: { rateLimit: { maxConnections: 1 } } } })
       const hub = yield* Layer.build(Events.layer)
       const events = yield* Effect.provide(Events.Events, hub)
       const seen: Array<string> = []
@@ -123,19 +158,19 @@ describe("watch", () => {
       const until = (wanted: number) =>
         settings.current.pipe(
           Effect.filterOrFail(
-            (current) => port(current) === wanted,
+            (current) => limit(current) === wanted,
             () => "not yet"
           ),
           Effect.retry(Schedule.intersect(Schedule.spaced(25), Schedule.recurs(400)))
         )
       // Twenty edits in a second, the last one in two pieces.
       for (let n = 100; n < 120; n++) {
-        writeConfig(path, { gateway: { port: n } })
+        writeConfig(path, { gateway: { rateLimit: { maxConnections: n } } })
         yield* Effect.sleep(50)
       }
-      writeFileSync(path, '{"gateway": {"po')
+      writeFileSync(path, '{"gateway": {"rateLimit": {"maxConn')
       yield* Effect.sleep(40)
-      appendFileSync(path, 'rt": 200}}')
+      appendFileSync(path, 'ections": 200}}}')
       yield* until(200)
       expect(seen).not.toContain("ConfigRejected")
       expect(seen.filter((tag) => tag === "ConfigReloaded").length).toBeLessThan(20)
@@ -144,8 +179,8 @@ describe("watch", () => {
       yield* Effect.suspend(() => (seen.includes("ConfigRejected") ? Effect.void : Effect.fail("not yet"))).pipe(
         Effect.retry(Schedule.intersect(Schedule.spaced(25), Schedule.recurs(400)))
       )
-      expect(port(yield* settings.current)).toBe(200)
-      writeConfig(path, { gateway: { port: 300 } })
+      expect(limit(yield* settings.current)).toBe(200)
+      writeConfig(path, { gateway: { rateLimit: { maxConnections: 300 } } })
       yield* until(300)
     })
   )

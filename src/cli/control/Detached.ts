@@ -7,7 +7,7 @@ import { closeSync, constants, fchmodSync, fstatSync, openSync } from "node:fs"
 import { Deferred, Effect, Schema } from "effect"
 
 /** The system did not start it, or its log cannot be written. */
-export class NotStarted extends Schema.TaggedError<NotStarted>()("NotStarted", {
+export class ProcessNotStarted extends Schema.TaggedError<ProcessNotStarted>()("ProcessNotStarted", {
   log: Schema.String,
   code: Schema.String
 }) {
@@ -46,14 +46,14 @@ const openLog = (path: string): number => {
 export const start = (
   words: ReadonlyArray<string>,
   { cwd, env, log }: DetachedOptions
-): Effect.Effect<Detached, NotStarted> =>
+): Effect.Effect<Detached, ProcessNotStarted> =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<number | string>()
     const fd = yield* Effect.try({
       try: () => openLog(log),
-      catch: (cause) => new NotStarted({ log, code: codeOf(cause) })
+      catch: (cause) => new ProcessNotStarted({ log, code: codeOf(cause) })
     })
-    return yield* Effect.async<Detached, NotStarted>((resume) => {
+    return yield* Effect.async<Detached, ProcessNotStarted>((resume) => {
       const logged = fstatSync(fd).size
       const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? "", ...words], {
         cwd,
@@ -61,7 +61,7 @@ export const start = (
         detached: true,
         stdio: ["ignore", "ignore", fd]
       })
-      child.once("error", (cause) => resume(new NotStarted({ log, code: codeOf(cause) })))
+      child.once("error", (cause) => resume(new ProcessNotStarted({ log, code: codeOf(cause) })))
       child.once("exit", (code, signal) => Deferred.unsafeDone(ended, Effect.succeed(code ?? signal ?? "unknown")))
       child.once("spawn", () => {
         child.unref()
