@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Door } from "../../src/gateway/Door.ts"
+import { beforeSetUp, Door } from "../../src/gateway/Door.ts"
+import { Settings } from "../../src/kernel/Settings.ts"
 import { ask, goodSession, goodToken, ground, open, otherToken, post, raw } from "../support/door.ts"
 
 const api = "/dashboard/api/agents"
@@ -464,6 +465,21 @@ describe("Door: answers", () => {
       expect((yield* post(place, '{"a":1}', bare)).json).toMatchObject({ caller: "local", json: { a: 1 } })
       expect((yield* post(place, '{"__proto__":1}', bare)).status).toBe(400)
       expect((yield* post(place, "a=1", { headers: { "content-type": "text/plain" } })).status).toBe(415)
+    }).pipe(Effect.provide(ground()))
+  )
+
+  it.scoped("hold before the set-up as they do after it, when nobody can prove anything", () =>
+    Effect.gen(function* () {
+      const { config } = yield* Effect.flatMap(Settings, (settings) => settings.current)
+      const place = yield* open({ wrap: (app) => beforeSetUp(config.gateway, app) })
+      expect((yield* ask(place, { path: "/setup", headers: { host: "evil.com" } })).status).toBe(421)
+      expect((yield* ask(place, { path: "/setup", headers: { origin: "http://evil" } })).status).toBe(403)
+      expect((yield* ask(place, { path: "/setup/..%2fx" })).status).toBe(404)
+      expect((yield* post(place, "{}", { path: "/setup" })).status).toBe(415)
+      expect(place.seen.requests).toBe(0)
+      const { headers, json } = yield* ask(place, { path: "/setup" })
+      expect(json).toMatchObject({ caller: "nobody" })
+      expect(headers["content-security-policy"]).toContain("frame-ancestors 'none'")
     }).pipe(Effect.provide(ground()))
   )
 })

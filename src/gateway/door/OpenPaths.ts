@@ -8,17 +8,25 @@ import { Effect } from "effect"
 import { Open } from "../../contract/access.ts"
 
 /** A page, its scripts and pictures, the shell of the documentation, and the way to a first set-up. */
-const pages: ReadonlySet<string> = new Set(["/", "/login", "/dashboard", "/dashboard/", "/docs", "/favicon.ico"])
-const setUp: ReadonlySet<string> = new Set(["/setup", "/setup/code"])
+const pages: ReadonlySet<string> = new Set([
+  "/",
+  "/login",
+  "/dashboard",
+  "/dashboard/",
+  "/docs",
+  "/docs/",
+  "/favicon.ico"
+])
+const setUp = "/setup"
 const assets = "/dashboard/assets/"
 
-export const isSetUp = (path: string): boolean => setUp.has(path)
+export const isSetUp = (path: string): boolean => path === setUp
 
 /** By the decoded path. */
 export const isPage = (method: string, path: string): boolean =>
   method === "GET" || method === "HEAD"
-    ? pages.has(path) || setUp.has(path) || path.startsWith(assets)
-    : method === "POST" && setUp.has(path)
+    ? pages.has(path) || isSetUp(path) || path.startsWith(assets)
+    : method === "POST" && isSetUp(path)
 
 export interface OpenEndpoint {
   readonly method: string

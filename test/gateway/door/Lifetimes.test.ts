@@ -1,0 +1,126 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Scope } from "effect"
+import { type CallerInfo, nobody } from "../../../src/domain/Caller.ts"
+import * as Lifetimes from "../../../src/gateway/door/Lifetimes.ts"
+
+const caller = (credential: string): CallerInfo => ({ ...nobody, by: "token", credential })
+
+/** Credentials that end when the test says so, and how many watches of them there are. */
+const credentials = Effect.gen(function* () {
+  const ends = new Map<string, Deferred.Deferred<void>>()
+  let watches = 0
+  const endOf = (id: string) =>
+    Effect.suspend(() => {
+      const known = ends.get(id)
+      if (known !== undefined) return Effect.succeed(known)
+      return Effect.tap(Deferred.make<void>(), (made) => Effect.sync(() => ends.set(id, made)))
+    })
+  const lifetimes = yield* Lifetimes.make(({ credential }) =>
+    Effect.flatMap(endOf(credential ?? ""), (end) => {
+      watches += 1
+      return Effect.ensuring(
+        Deferred.await(end),
+        Effect.sync(() => (watches -= 1))
+      )
+    })
+  )
+  return {
+    hold: lifetimes.hold,
+    end: (id: string) => Effect.flatMap(endOf(id), (end) => Deferred.succeed(end, undefined)),
+    watches: () => watches
+  }
+})
+
+/** Lets every fiber that can go on do so. */
+const settle = Effect.repeatN(Effect.yieldNow(), 50)
+
+describe("Lifetimes", () => {
+  it.scoped("ends all that one credential holds open, by one watch, and nothing of another", () =>
+    Effect.gen(function* () {
+      const { end, hold, watches } = yield* credentials
+      const ended: Array<string> = []
+      for (const [id, name] of [
+        ["a", "first"],
+        ["a", "second"],
+        ["b", "other"]
+      ] as const) {
+        yield* hold(
+          caller(id),
+          Effect.sync(() => ended.push(name))
+        )
+      }
+      yield* settle
+      expect(watches()).toBe(2)
+      yield* end("a")
+      yield* settle
+      expect([ended, watches()]).toEqual([["first", "second"], 1])
+    })
+  )
+
+  it.scoped("does not let one that cannot be ended keep the others", () =>
+    Effect.gen(function* () {
+      const { end, hold } = yield* credentials
+      const ended: Array<string> = []
+      yield* hold(caller("a"), Effect.never)
+      yield* hold(
+        caller("a"),
+        Effect.sync(() => ended.push("second"))
+      )
+      yield* end("a")
+      yield* settle
+      expect(ended).toEqual(["second"])
+    })
+  )
+
+  it.scoped("ends what begins after the credential has ended", () =>
+    Effect.gen(function* () {
+      const { end, hold } = yield* credentials
+      const ended: Array<string> = []
+      yield* hold(
+        caller("a"),
+        Effect.sync(() => ended.push("first"))
+      )
+      yield* end("a")
+      yield* settle
+      yield* hold(
+        caller("a"),
+        Effect.sync(() => ended.push("late"))
+      )
+      yield* settle
+      expect(ended).toEqual(["first", "late"])
+    })
+  )
+
+  it.scoped("holds on to nothing that is done, and to no more watches than it should", () =>
+    Effect.gen(function* () {
+      const { end, hold, watches } = yield* credentials
+      const ended: Array<string> = []
+      const scope = yield* Scope.make()
+      yield* Scope.extend(
+        hold(
+          caller("a"),
+          Effect.sync(() => ended.push("done"))
+        ),
+        scope
+      )
+      yield* Scope.close(scope, Exit.void)
+      yield* end("a")
+      yield* settle
+      expect(ended).toEqual([])
+      const held = yield* Scope.make()
+      yield* Scope.extend(
+        hold(
+          caller("kept"),
+          Effect.sync(() => ended.push("kept"))
+        ),
+        held
+      )
+      for (let index = 0; index < 2000; index++) yield* Effect.scoped(hold(caller(`${index}`), Effect.void))
+      yield* settle
+      expect(watches()).toBeLessThanOrEqual(300)
+      yield* end("kept")
+      yield* settle
+      expect(ended).toEqual(["kept"])
+    })
+  )
+})
