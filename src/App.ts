@@ -10,7 +10,7 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import { Context, Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer, Scope } from "effect"
 import * as Agents from "./agent/Agents.ts"
 import { AgentsApi } from "./contract/agents.ts"
 import type { GroupName } from "./contract/Api.ts"
@@ -270,6 +270,7 @@ const groupsOf = (
     settings: Layer.provide(routes.settings, settingsFile),
     history: routes.history.pipe(Layer.provide(part.sessions), Layer.provide(shared)),
     runs: routes.runs.pipe(Layer.provide(LiveRuns), Layer.provide(agent)),
+    chat: routes.chat.pipe(Layer.provide(Layer.mergeAll(LiveRuns, RateLimiter, server)), Layer.provide(agent)),
     approvals: Layer.provide(routes.approvals, agent),
     sessions: routes.sessions.pipe(Layer.provide(part.sessions), Layer.provide(shared)),
     budget: routes.budget.pipe(Layer.provide(Layer.mergeAll(part.budget, Agents.layer)), Layer.provide(shared)),
@@ -327,10 +328,14 @@ const HealthAs = (version: string) => lazily(() => import("./gateway/Health.ts")
 const noServer = Layer.merge(Drain.layer, HealthAs("0"))
 
 /** Nothing is started yet when this returns. */
-export const open = (options: AppOptions, part: Parts = parts): Effect.Effect<App, never, Scope.Scope> =>
+export const open = (
+  options: AppOptions,
+  part: Parts = parts,
+  as: "gateway" | "verb" = "verb"
+): Effect.Effect<App, never, Scope.Scope> =>
   Effect.gen(function* () {
     const memoMap = yield* Layer.makeMemoMap
-    return appOf(groupsOf(stack(options, part), part, noServer), memoMap, yield* Effect.scope)
+    return appOf(groupsOf(stack(options, part, as), part, noServer), memoMap, yield* Effect.scope)
   })
 
 const Tls = lazily(() => import("./gateway/Tls.ts").then((m) => m.layer))
@@ -350,6 +355,8 @@ export const serve = (options: AppOptions, how: How & Surface, part: Parts = par
     const Gateway = yield* Effect.promise(() => import("./gateway/Gateway.ts"))
     const Dispatch = yield* Effect.promise(() => import("./gateway/Dispatch.ts"))
     const Pages = yield* Effect.promise(() => import("./gateway/Pages.ts"))
+    const Metrics = yield* Effect.promise(() => import("./gateway/Metrics.ts"))
+    const { Door: DoorTag } = yield* Effect.promise(() => import("./gateway/Door.ts"))
     const { make: makeLinks, Links: Tag } = yield* Effect.promise(() => import("./gateway/auth/Links.ts"))
     // The link that the set-up ends with leads into the gateway that comes after it.
     const links = Layer.succeed(Tag, makeLinks())
@@ -363,8 +370,9 @@ export const serve = (options: AppOptions, how: How & Surface, part: Parts = par
       const doors = Layer.mergeAll(Door, Tls, Settings.layerWatch, server).pipe(
         Layer.provide(Layer.mergeAll(RateLimiter, Certificates))
       )
-      const context = yield* Layer.buildWithMemoMap(Layer.provideMerge(doors, layers.auth), memoMap, scope)
+      const built = yield* Layer.buildWithMemoMap(Layer.provideMerge(doors, layers.auth), memoMap, scope)
       const names: ReadonlyArray<string> = Object.keys(groups)
+      const context = Context.add(built, DoorTag, Metrics.observing(Context.get(built, DoorTag), names))
       const isGroup = (name: string): name is GroupName => names.includes(name)
       return {
         context,
@@ -373,6 +381,7 @@ export const serve = (options: AppOptions, how: How & Surface, part: Parts = par
             answers: Dispatch.below(...(elsewhere[group] ?? [`/dashboard/api/${group}`])),
             app: handler(group)
           })),
+          { answers: Dispatch.exactly("/metrics"), app: Effect.provideService(Metrics.make, Scope.Scope, scope) },
           {
             answers: Dispatch.exactly("/openapi.json", "/docs", "/docs/"),
             app: Effect.flatMap(
@@ -389,7 +398,11 @@ export const serve = (options: AppOptions, how: How & Surface, part: Parts = par
       }
     })
     const { path } = yield* Settings.whereabouts({ configPath: options.config, cwd: options.cwd, env: options.env })
-    if (path !== null || options.config !== undefined) return yield* Gateway.serve(how, site)
+    if (path !== null || options.config !== undefined) {
+      const { layer } = yield* Effect.promise(() => import("./gateway/Telemetry.ts"))
+      const telemetry = Layer.provide(layer, stack(options, part, "gateway", links).ground)
+      return yield* Effect.provide(Gateway.serve(how, site), yield* Layer.toRuntime(telemetry))
+    }
     const SettingUp = yield* Effect.promise(() => import("./gateway/setup/SettingUp.ts"))
     const ground = (app: AppOptions) => Layer.build(stack(app, part, "gateway", links).logins)
     return yield* Gateway.serve(how, site, yield* SettingUp.make(options, how, ground))

@@ -9,7 +9,7 @@
  * its end. A run that is stopped while it waits for its turn has left nothing in the log. A message
  * with a key is durable before anything is done with it, and is never run twice.
  */
-import { Cause, Chunk, Clock, Context, Effect, Exit, Fiber, Layer, Mailbox, Ref, Stream } from "effect"
+import { Cause, Chunk, Clock, Context, Effect, Exit, Fiber, Layer, Mailbox, Ref, type Scope, Stream } from "effect"
 import { Agent, type AgentNotFound } from "../domain/Agent.ts"
 import type { Allowance } from "../domain/Caller.ts"
 import { AuditEvent, type AuditUnavailable } from "../domain/Audit.ts"
@@ -90,6 +90,10 @@ export class AgentRuntime extends Context.Tag("ai-desk/agent/AgentRuntime")<
      * message that was taken before, it only tells what became of it: with RunEnded, if that has ended.
      */
     readonly run: (request: RunRequest) => Stream.Stream<RunEvent, RunError>
+    /** As `run`, for whoever needs no stream around it, which costs more than a cached answer. Closing the scope stops the run. */
+    readonly open: (
+      request: RunRequest
+    ) => Effect.Effect<Mailbox.ReadonlyMailbox<RunEvent, RunError>, never, Scope.Scope>
     /** Goes on with a turn that a crash cut off. What was running then is not repeated. */
     readonly resume: (
       session: SessionId,
@@ -210,6 +214,14 @@ const make = Effect.gen(function* () {
         // What did not begin has no end either.
         (begun) => Effect.zipRight(begin, begun)
       )
+    ).pipe(
+      Effect.withSpan(`invoke_agent ${ctx.agent.id}`, {
+        attributes: {
+          "gen_ai.operation.name": "invoke_agent",
+          "gen_ai.agent.name": ctx.agent.id,
+          "gen_ai.conversation.id": ctx.session
+        }
+      })
     )
 
   const scanMessage = (request: RunRequest, agent: Agent, run: RunId) =>
@@ -366,48 +378,64 @@ const make = Effect.gen(function* () {
   )
 
   /**
-   * A run lives in a fiber of its own, so that `stop` can end it while the stream goes on to tell
-   * how it ended. An interrupted run ends its stream normally, with RunEnded as its last event.
+   * A run lives in a fiber of its own, so that `stop` can end it while its events go on to tell
+   * how it ended. An interrupted run ends them normally, with RunEnded as the last.
    */
+  const opened = <E>(
+    start: (emit: Emit, onRun: (run: RunId) => void) => Effect.Effect<void, E>
+  ): Effect.Effect<Mailbox.ReadonlyMailbox<RunEvent, E>, never, Scope.Scope> =>
+    Effect.gen(function* () {
+      const mailbox = yield* Mailbox.make<RunEvent, E>()
+      let known: RunId | undefined
+      let told = false
+      const emit = (event: RunEvent) => {
+        told ||= event._tag === "RunEnded"
+        return Effect.asVoid(mailbox.offer(event))
+      }
+      const started = yield* Effect.makeLatch(false)
+      const fiber: Fiber.RuntimeFiber<void> = yield* started
+        .whenOpen(
+          Effect.suspend(() =>
+            closing
+              ? Effect.interrupt
+              : start(emit, (run) => {
+                  known = run
+                  running.set(run, fiber)
+                })
+          )
+        )
+        .pipe(
+          Effect.onExit((exit) => {
+            if (known !== undefined) running.delete(known)
+            if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) return mailbox.failCause(exit.cause)
+            return told || Exit.isSuccess(exit) ? mailbox.end : Effect.zipRight(emit(neverBegan), mailbox.end)
+          }),
+          // The failure has reached the mailbox; the fiber itself has nobody to tell it to.
+          Effect.exit,
+          Effect.asVoid,
+          Effect.forkScoped
+        )
+      yield* started.open
+      return mailbox
+    })
+
   const streamed = <E>(
     start: (emit: Emit, onRun: (run: RunId) => void) => Effect.Effect<void, E>
-  ): Stream.Stream<RunEvent, E> =>
-    Stream.unwrapScoped(
-      Effect.gen(function* () {
-        const mailbox = yield* Mailbox.make<RunEvent, E>()
-        let known: RunId | undefined
-        let told = false
-        const emit = (event: RunEvent) => {
-          told ||= event._tag === "RunEnded"
-          return Effect.asVoid(mailbox.offer(event))
-        }
-        const started = yield* Effect.makeLatch(false)
-        const fiber: Fiber.RuntimeFiber<void> = yield* started
-          .whenOpen(
-            Effect.suspend(() =>
-              closing
-                ? Effect.interrupt
-                : start(emit, (run) => {
-                    known = run
-                    running.set(run, fiber)
-                  })
-            )
-          )
-          .pipe(
-            Effect.onExit((exit) => {
-              if (known !== undefined) running.delete(known)
-              if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) return mailbox.failCause(exit.cause)
-              return told || Exit.isSuccess(exit) ? mailbox.end : Effect.zipRight(emit(neverBegan), mailbox.end)
-            }),
-            // The failure has reached the mailbox; the fiber itself has nobody to tell it to.
-            Effect.exit,
-            Effect.asVoid,
-            Effect.forkScoped
-          )
-        yield* started.open
-        return Mailbox.toStream(mailbox)
-      })
-    )
+  ): Stream.Stream<RunEvent, E> => Stream.unwrapScoped(Effect.map(opened(start), Mailbox.toStream))
+
+  const runOne = (request: RunRequest) => (emit: Emit, onRun: (run: RunId) => void) =>
+    Effect.flatMap(newId("run"), (run) => {
+      onRun(run)
+      const { key } = request
+      if (key === undefined) return body(request, run, emit, Effect.void)
+      return keys
+        .once(
+          { ...request, key },
+          (other) => running.has(other),
+          (release) => body(request, run, emit, release)
+        )
+        .pipe(Effect.flatMap((known) => Effect.forEach(known, emit, { discard: true })))
+    })
 
   // Before the layers under this one close: what runs is ended, and its log says why.
   yield* Effect.addFinalizer(() =>
@@ -418,21 +446,8 @@ const make = Effect.gen(function* () {
   )
 
   return AgentRuntime.of({
-    run: (request) =>
-      streamed((emit, onRun) =>
-        Effect.flatMap(newId("run"), (run) => {
-          onRun(run)
-          const { key } = request
-          if (key === undefined) return body(request, run, emit, Effect.void)
-          return keys
-            .once(
-              { ...request, key },
-              (other) => running.has(other),
-              (release) => body(request, run, emit, release)
-            )
-            .pipe(Effect.flatMap((known) => Effect.forEach(known, emit, { discard: true })))
-        })
-      ),
+    run: (request) => streamed(runOne(request)),
+    open: (request) => opened(runOne(request)),
     resume: (session, principal, allowance) =>
       streamed((emit, onRun) => resumeBody(session, principal, allowance ?? null, emit, onRun)),
     stop: (run) =>

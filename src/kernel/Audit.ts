@@ -32,6 +32,7 @@ import { DataDir } from "./DataDir.ts"
 import { Database, type Statements } from "./Database.ts"
 import { appendLine, fileError, replaceFile } from "./DurableFile.ts"
 import { Keyring } from "./Keyring.ts"
+import * as Meters from "./Meters.ts"
 
 export interface AuditFilter {
   readonly type?: string
@@ -208,6 +209,7 @@ const make: Effect.Effect<
         Effect.catchTag("DatabaseError", (error) => Effect.fail(unavailable(error))),
         Effect.tap(() => {
           sinceCheckpoint += 1
+          Meters.count(event)
           return sinceCheckpoint >= rowsPerCheckpoint || keyEvents.has(event.type)
             ? Effect.asVoid(Queue.offer(wanted, undefined))
             : Effect.void

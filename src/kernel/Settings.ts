@@ -53,6 +53,8 @@ export interface LoadedSettings {
   readonly masterKeySource: "environment" | ".env" | "file" | null
   /** From ANTHROPIC_API_KEY, GOOGLE_AI_API_KEY, OPENROUTER_API_KEY and `providers.<name>.apiKeyEnv`, by provider name. */
   readonly providerKeys: ReadonlyMap<string, Redacted.Redacted<string>>
+  /** From the variable that `telemetry.headersEnv` names. */
+  readonly telemetryHeaders?: Redacted.Redacted<string>
   /** Home folder, for Claude Code's OAuth file. */
   readonly home: string
   /** Things that are allowed but deserve a word, such as a quarantined unknown key of a newer release. */

@@ -79,6 +79,13 @@ const cleaned = (outcome: ToolOutcome, maxBytes: number): ToolOutcome => {
 
 const isDenied = Schema.is(ToolDenied)
 
+/** For the trace: which tool, and never with what. */
+const traced = ({ name }: Tool) => ({
+  "gen_ai.operation.name": "execute_tool",
+  "gen_ai.tool.name": name,
+  "gen_ai.tool.type": "function"
+})
+
 export const make = Effect.gen(function* () {
   const policy = yield* ToolPolicy
   const approvals = yield* Approvals
@@ -145,9 +152,10 @@ export const make = Effect.gen(function* () {
       )
       const sinks = tool.sinks(permitted.arguments).map((sink) => escapeLine(sink, 200))
       const origin = sinks.length === 0 ? tool.name : `${tool.name}:${sinks.join(",")}`
+      if (ended.code !== "ok") yield* Effect.annotateCurrentSpan("error.type", ended.code)
       // A failure of an untrusted tool may repeat what the other side said, so it taints as well.
       return { how: "ran" as const, outcome, taint: taintOf(tool.labels, origin) }
-    })
+    }).pipe(Effect.withSpan(`execute_tool ${tool.name}`, { attributes: traced(tool) }))
 
   return ToolExecutor.of({
     execute: (context, journal) =>

@@ -39,7 +39,8 @@ const named = (config: Config): ReadonlyArray<string> => [
   ...Object.values(config.providers).flatMap((provider) =>
     provider.apiKeyEnv === undefined ? [] : [provider.apiKeyEnv]
   ),
-  ...Object.values(config.webhooks).map((webhook) => webhook.secretEnv)
+  ...Object.values(config.webhooks).map((webhook) => webhook.secretEnv),
+  ...(config.telemetry.headersEnv === undefined ? [] : [config.telemetry.headersEnv])
 ]
 
 /** Only names from the list; the environment's value where both have one. */

@@ -131,6 +131,7 @@ interface FromEnvironment {
   readonly masterKey: Redacted.Redacted<string> | null
   readonly masterKeySource: LoadedSettings["masterKeySource"]
   readonly providerKeys: ReadonlyMap<string, Redacted.Redacted<string>>
+  readonly telemetryHeaders: Redacted.Redacted<string> | null
   readonly logLevel: Config["log"]["level"] | null
   readonly problems: ReadonlyArray<SettingsProblem>
 }
@@ -248,12 +249,28 @@ const readEnvironment = (
     if (value !== undefined && value !== "") Secrets.register(Redacted.make(value))
   }
 
+  const { headersEnv } = config.telemetry
+  const headers = headersEnv === undefined ? "" : (vars[headersEnv]?.trim() ?? "")
+  const telemetryHeaders = headers === "" ? null : Redacted.make(headers)
+  for (const header of headers.split(",")) {
+    const value = header.slice(header.indexOf("=") + 1).trim()
+    if (value !== "") Secrets.register(Redacted.make(value))
+  }
+
   const asked = vars.AI_DESK_LOG_LEVEL || null
   const logLevel = levels.find((level) => level === asked?.toLowerCase()) ?? null
   if (asked !== null && logLevel === null) {
     own("AI_DESK_LOG_LEVEL", `one of ${levels.join(", ")}`, "another word", "correct or unset it")
   }
-  return { dataDir, masterKey, masterKeySource: found?.source ?? null, providerKeys, logLevel, problems }
+  return {
+    dataDir,
+    masterKey,
+    masterKeySource: found?.source ?? null,
+    providerKeys,
+    telemetryHeaders,
+    logLevel,
+    problems
+  }
 }
 
 const secretName = /key|token|secret|passw|auth|cookie|credential/i
@@ -321,6 +338,7 @@ export const load = (sources: Sources, instead?: Uint8Array): Either.Either<Read
         masterKey: found.masterKey,
         masterKeySource: found.masterKeySource,
         providerKeys: found.providerKeys,
+        ...(found.telemetryHeaders === null ? {} : { telemetryHeaders: found.telemetryHeaders }),
         home: sources.home,
         warnings: [...warnings, ...resolved.warnings]
       },

@@ -15,12 +15,14 @@ import {
   type ModelPrice,
   type ModelRef,
   type ModelRequest,
+  splitModelRef,
   Usage
 } from "../../domain/Model.ts"
 import { NanoUsd } from "../../domain/Money.ts"
 import type { BudgetLease } from "../../domain/Proof.ts"
 import type { Audit } from "../../kernel/Audit.ts"
 import type { DatabaseError } from "../../kernel/Database.ts"
+import * as Meters from "../../kernel/Meters.ts"
 import type { Budget } from "../Budget.ts"
 import type { Pricing, WorstCase } from "../Pricing.ts"
 import type { Provider, Providers } from "../Provider.ts"
@@ -167,6 +169,27 @@ const stopped = (model: ModelRef, cause: Cause.Cause<unknown>): ModelError =>
     partial: true
   })
 
+/** For the trace, by the semantic conventions for generative AI; never what is said. */
+const callFacts = (model: ModelRef, { request, session }: ModelCall<unknown>) => {
+  const { model: name, provider } = splitModelRef(model)
+  return {
+    "gen_ai.operation.name": "chat",
+    // The conventions' own name for it.
+    "gen_ai.provider.name": provider === "google" ? "gcp.gemini" : provider,
+    "gen_ai.request.model": name,
+    "gen_ai.request.max_tokens": request.value.maxOutputTokens,
+    ...(session === undefined ? {} : { "gen_ai.conversation.id": session })
+  }
+}
+
+const usageFacts = ({ finish, model, usage }: Answer) => ({
+  "gen_ai.response.model": splitModelRef(model).model,
+  "gen_ai.response.finish_reasons": [finish],
+  // The conventions count what was read from or written to a cache among the input.
+  "gen_ai.usage.input_tokens": usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens,
+  "gen_ai.usage.output_tokens": usage.outputTokens
+})
+
 /** Right: the model's one answer. Left: how the model failed, the lease being settled; or why it could not be paid for. Fails only when the path itself cannot go on. */
 export const attempt = <E>(
   { providers, pricing, budget, audit }: Services,
@@ -240,6 +263,7 @@ export const attempt = <E>(
       }
       if (Either.isLeft(exit.value)) {
         const error = exit.value.left
+        yield* Effect.annotateCurrentSpan("error.type", error.failure)
         const charge = mayBeBilled(error) ? whole : nothing
         yield* together(budget.settle(lease, charge), call.journal.failed(lease, error, charge.cost))
         yield* audit.note(failedEvent(call, number, error, charge.cost, lease))
@@ -273,6 +297,8 @@ export const attempt = <E>(
           ...used
         })
       )
+      Meters.answered(answer, durationMs)
+      yield* Effect.annotateCurrentSpan(usageFacts(answer))
       return Either.right({ answer, durationMs })
     })
-  )
+  ).pipe(Effect.withSpan(`chat ${splitModelRef(model).model}`, { kind: "client", attributes: callFacts(model, call) }))
