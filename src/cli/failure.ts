@@ -56,6 +56,7 @@ const codes: Readonly<Record<string, number>> = {
   SessionNotFound: 4,
   SandboxUnavailable: 5,
   GroundFailed: 5,
+  WeakPassphrase: 2,
   AuditUnavailable: 5,
   StartFailed: 5,
   GatewayLost: 5,

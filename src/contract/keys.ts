@@ -13,6 +13,16 @@ export class KeyRotated extends Schema.Class<KeyRotated>("KeyRotated")({
   damaged: Schema.Array(Schema.String)
 }) {}
 
+/** The passphrase that was sent is no good; the old one goes on. */
+export class WeakPassphrase extends Schema.TaggedError<WeakPassphrase>()("WeakPassphrase", {
+  detail: Schema.String,
+  fix: Schema.String
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
 export const KeysGroup = HttpApiGroup.make("keys")
   .annotateContext(about("The keys under which everything is sealed."))
   .add(
@@ -21,6 +31,7 @@ export const KeysGroup = HttpApiGroup.make("keys")
       .annotateContext(about("Change the master key", "Wraps the data keys anew; no sealed value changes."))
       .setPayload(Schema.Struct({ newPassphrase: Schema.Redacted(Schema.String) }))
       .addSuccess(KeyRotated)
+      .addError(worded(WeakPassphrase), { status: 422 })
       .addError(worded(GroundFailed))
   )
   .add(

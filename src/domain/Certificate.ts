@@ -16,6 +16,7 @@ export type CertificateId = typeof CertificateId.Type
 /** What the certificate's subject shows; 64 is the longest common name of X.520. */
 export const CertificateLabel = Schema.String.pipe(
   Schema.pattern(/^(?! )[^\p{C}\p{Zl}\p{Zp}]{1,64}(?<! )$/u, {
+    arbitrary: () => (fc) => fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9 ._-]{0,40}[a-z]$/),
     message: () => "a label: 1 to 64 visible characters, without a space at either end"
   }),
   Schema.brand("CertificateLabel")

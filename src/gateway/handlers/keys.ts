@@ -1,7 +1,7 @@
 /** Answers the keys group. */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect } from "effect"
-import { KeyRotated, KeysApi } from "../../contract/keys.ts"
+import { KeyRotated, KeysApi, WeakPassphrase } from "../../contract/keys.ts"
 import { Rotation } from "../../kernel/Rotation.ts"
 import { ground } from "./ground.ts"
 
@@ -10,9 +10,9 @@ export const layer = HttpApiBuilder.group(KeysApi, "keys", (handlers) =>
     handlers
       .handle("rotatePassphrase", ({ payload }) =>
         ground(
-          Effect.as(
-            rotation.changeMasterKey(payload.newPassphrase),
-            KeyRotated.make({ what: "passphrase", resealed: 0, damaged: [] })
+          rotation.changeMasterKey(payload.newPassphrase).pipe(
+            Effect.catchTag("WeakMasterKey", ({ fix, message }) => new WeakPassphrase({ detail: message, fix })),
+            Effect.as(KeyRotated.make({ what: "passphrase", resealed: 0, damaged: [] }))
           )
         )
       )

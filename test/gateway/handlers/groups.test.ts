@@ -197,7 +197,7 @@ describe("keys", () => {
       const gateway = yield* Gateway.open(place)
       const { keys } = yield* gateway.client(KeysApi, "keys")
       const weak = yield* Effect.flip(keys.rotatePassphrase({ payload: { newPassphrase: Redacted.make("short") } }))
-      assert.strictEqual(weak._tag, "GroundFailed")
+      assert.strictEqual(weak._tag, "WeakPassphrase")
       const rotated = yield* keys.rotateData()
       assert.deepInclude(rotated, { what: "data", damaged: [] })
     }).pipe(Effect.scoped)
