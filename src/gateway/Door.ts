@@ -24,6 +24,7 @@ import { RateLimiter } from "./RateLimiter.ts"
 
 export type App = HttpApp.Default<never, Scope.Scope>
 
+/** @effect-expect-leaking HttpServerRequest */
 export class Door extends Context.Tag("ai-desk/gateway/Door")<
   Door,
   {
