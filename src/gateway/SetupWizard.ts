@@ -12,7 +12,7 @@ import { dirname } from "node:path"
 import type { HttpServerError } from "@effect/platform/HttpServerError"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Deferred, Effect, Either, Option, Redacted, Ref, type Scope } from "effect"
+import { Deferred, Effect, Either, Fiber, Option, Redacted, Ref, type Scope } from "effect"
 import type { AppOptions } from "../domain/App.ts"
 import { type ProviderName, splitModelRef } from "../domain/Model.ts"
 import { redactText } from "../kernel/Redaction.ts"
@@ -155,8 +155,9 @@ export const make = (options: WizardOptions): Effect.Effect<Wizard, SettingsInva
           Effect.ensuring(Ref.set(kept, Answers.nothingKept)),
           Effect.ensuring(Deferred.succeed(finished, undefined))
         )
-        // Once it began, it is not left half done because a browser went away.
-      }).pipe(Effect.uninterruptible)
+        // In a fiber of its own: once it began, it is not left half done because a browser went away. Not by making it
+        // uninterruptible, which whatever the ground runs in the background would inherit, and never end.
+      }).pipe(Effect.interruptible, Effect.forkDaemon, Effect.flatMap(Fiber.join))
 
     const submit = Effect.fnUntraced(function* (sent: Answers.Sent) {
       const ticket = sent.get("ticket") ?? ""
