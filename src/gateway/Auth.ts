@@ -5,10 +5,11 @@
  * Guarantees: a credential is compared in time that does not depend on how much of it is right;
  * wrong ones are counted per address, over every way in; a valid token is never locked out; a
  * credential that was revoked counts no more from the next request on, and whatever it holds open
- * is closed within a second, as it is when the mode changes. One that has run out or was revoked is
- * no guess, and is not counted: whoever sends it once had the right one.
+ * is closed within a second. One that has run out or was revoked is no guess, and is not counted:
+ * whoever sends it once had the right one. The mode changes with a restart only (kernel/Settings); a
+ * log-in of another mode does not count.
  */
-import { Context, Effect, Layer, Redacted, Stream } from "effect"
+import { Context, Effect, Layer, Redacted } from "effect"
 import { type TooManyRequests, Unauthenticated } from "../contract/access.ts"
 import type { GroundFailed } from "../contract/failures.ts"
 import type { AuthMode, TokenInfo } from "../domain/Access.ts"
@@ -167,14 +168,6 @@ const make = Effect.gen(function* () {
     return yield* bySession(address, now, pair)
   })
 
-  const modeChanges = Effect.flatMap(mode, (now) =>
-    settings.changes.pipe(
-      Stream.filter(({ config }) => config.gateway.auth.mode !== now),
-      Stream.take(1),
-      Stream.runDrain
-    )
-  )
-
   const credentialEnds = Effect.fn(function* (caller: CallerInfo, credential: string) {
     switch (caller.by) {
       case "token": {
@@ -201,8 +194,7 @@ const make = Effect.gen(function* () {
       Effect.tap(find(presented), (caller) => log.used(presented.address, caller)).pipe(
         Effect.withSpan("Auth.authenticate")
       ),
-    ended: (caller) =>
-      caller.credential === null ? Effect.never : Effect.race(credentialEnds(caller, caller.credential), modeChanges)
+    ended: (caller) => (caller.credential === null ? Effect.never : credentialEnds(caller, caller.credential))
   })
 })
 

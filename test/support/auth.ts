@@ -1,5 +1,4 @@
 /** Auth over real parts: settings file, database, audit log, lock-out; and the certificates' pins, which are TLS's to find out. */
-import { writeFileSync } from "node:fs"
 import { Clock, Deferred, Effect, Layer, Redacted } from "effect"
 import type { AuthMode } from "../../src/domain/Access.ts"
 import * as Auth from "../../src/gateway/Auth.ts"
@@ -43,14 +42,25 @@ export const process = Layer.mergeAll(Auth.layer, Logins.layer).pipe(
 
 export const authOf = (auth: object = {}) => Layer.provideMerge(process, groundOf(auth))
 
-export const switchTo = (mode: AuthMode) =>
-  Effect.gen(function* () {
-    const settings = yield* Settings
-    const { path } = yield* settings.current
-    if (path === null) return yield* Effect.dieMessage("there is no settings file")
-    writeFileSync(path, JSON.stringify({ gateway: { auth: { mode } } }), { mode: 0o600 })
-    yield* settings.reload
-  })
+/** A restart on the same ground, after the mode was changed in the settings file. */
+export const restartedIn = (mode: AuthMode) =>
+  Layer.fresh(process).pipe(
+    Layer.provide(
+      Layer.effect(
+        Settings,
+        Effect.map(Settings, (settings) =>
+          Settings.of({
+            ...settings,
+            current: Effect.map(settings.current, (loaded) => {
+              const { gateway } = loaded.config
+              const changed = { ...gateway, auth: { ...gateway.auth, mode } }
+              return { ...loaded, config: { ...loaded.config, gateway: changed } }
+            })
+          })
+        )
+      )
+    )
+  )
 
 export const secret = (text: string) => Redacted.make(text)
 export const from = (address: string, rest: Partial<Auth.Presented> = {}): Auth.Presented => ({

@@ -58,7 +58,11 @@ export const open = ({ options }: Place, replaced: Partial<App.Parts> = {}, call
           const init: RequestInit = { method, headers: { ...kind, ...headers } }
           if (body !== undefined) init.body = body
           const response = yield* Effect.promise(() => handler(new Request(`${origin}${path}`, init)))
-          return { status: response.status, text: yield* Effect.promise(() => response.text()) }
+          return {
+            status: response.status,
+            headers: response.headers,
+            text: yield* Effect.promise(() => response.text())
+          }
         })
     }
   })

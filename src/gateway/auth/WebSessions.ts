@@ -3,8 +3,8 @@
  *
  * Guarantees: every log-in is new, with a cookie and a proof of 256 random bits each, kept only as
  * keyed hashes; either alone proves nothing; a log-in ends when it was unused for too long, after a
- * fixed time in any case, by logging out, with the token it began with, and when the mode of
- * authentication changes; the end is in the database and survives a restart, as the log-in does.
+ * fixed time in any case, and by logging out, on the server and for good: the end survives a restart,
+ * as the log-in does. With which token it began, and in which mode, is for `Auth` to judge.
  */
 import { Clock, Context, Deferred, Effect, FiberId, Layer, Redacted, Schema } from "effect"
 import { AuthMode, TokenId } from "../../domain/Access.ts"
