@@ -11,16 +11,19 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as HttpApi from "@effect/platform/HttpApi"
+import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import { Effect, Layer, Option, Schema, SchemaAST } from "effect"
 import type { Group, Verb } from "../src/cli/Grammar.ts"
 import { ofVerb } from "../src/cli/help.ts"
 import { groups } from "../src/cli/program.ts"
+import { Refused } from "../src/contract/access.ts"
 import { Api } from "../src/contract/Api.ts"
 import { Agent, type ToolProfile, ToolProfile as Profile } from "../src/domain/Agent.ts"
 import { AuditType } from "../src/domain/Audit.ts"
 import { Config } from "../src/domain/Config.ts"
 import { AgentId } from "../src/domain/Ids.ts"
 import { SessionEvent } from "../src/domain/SessionEvent.ts"
+import { accessRules } from "../src/gateway/OpenApiDocs.ts"
 import { describeFields, variables } from "../src/kernel/Settings.ts"
 import { resolveAgents } from "../src/kernel/settings/Resolve.ts"
 import { builtins } from "../src/tools/builtin/Builtins.ts"
@@ -190,7 +193,9 @@ const api = (): string => {
   const rows: Array<ReadonlyArray<string>> = []
   HttpApi.reflect(Api, {
     onGroup: () => {},
-    onEndpoint: ({ endpoint, errors, group, payloads, successes }) => {
+    onEndpoint: ({ endpoint, errors, group, middleware, payloads, successes }) => {
+      // Every question can be refused by its rule of access, and in the same ways; said once, above the table.
+      const refusals = new Set(Refused.members.map(HttpApiSchema.getStatusError))
       const sent = [...payloads.values()].map(({ ast }) => nameOf(ast))
       const query = Option.match(endpoint.urlParamsSchema, {
         onNone: () => [],
@@ -200,12 +205,23 @@ const api = (): string => {
         code(`${group.identifier}.${endpoint.name}`),
         code(`${endpoint.method} ${endpoint.path}`),
         [...sent.filter(() => endpoint.method !== "GET"), ...query].join("; "),
+        cell(accessRules[[...middleware][0]?.key.replace(/^.*\//, "") ?? ""] ?? ""),
         typesOf(successes),
-        typesOf(new Map([...errors].filter(([status]) => status !== 400)))
+        typesOf(
+          new Map(
+            [...errors].filter(
+              ([status]) => status !== 400 && (endpoint.path.startsWith("/v1/") || !refusals.has(status))
+            )
+          )
+        )
       ])
     }
   })
-  return table(["Question", "Method and path", "Sent", "Answer", "Failures"], rows)
+  const refused = Refused.members.map((one) => `${HttpApiSchema.getStatusError(one)} ${nameOf(one.ast)}`).join("; ")
+  return `Any of them can also be refused before it is looked at: 400 \`HttpApiDecodeError\`; ${refused}.\n\n${table(
+    ["Question", "Method and path", "Sent", "For", "Answer", "Failures"],
+    rows
+  )}`
 }
 
 // --- Tools ---

@@ -178,7 +178,7 @@ const cases: ReadonlyArray<Case> = [
     damage: () => undefined,
     words: ["key", "rotate", "--passphrase"],
     stdin: "letmein\n",
-    code: 5,
+    code: 2,
     says: /too easy to guess/
   },
   {
