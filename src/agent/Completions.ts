@@ -10,18 +10,19 @@
  * asked and how it ended is in the audit log. Tool calls are the client's to run: nothing runs here.
  * Nothing is stored: the client carries the conversation, so there is no session to show or resume.
  */
-import { Context, Effect, Layer, Ref, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Mailbox, type Scope, Stream } from "effect"
 import type { Agent, AgentNotFound } from "../domain/Agent.ts"
 import { AuditEvent } from "../domain/Audit.ts"
 import type { Allowance } from "../domain/Caller.ts"
 import type { PrincipalId, RunId } from "../domain/Ids.ts"
 import { textOf, toolCallsOf } from "../domain/Message.ts"
 import { type Answer, type ModelRef, ModelRequest, ToolSpec } from "../domain/Model.ts"
+import type { Scanned } from "../domain/Proof.ts"
 import type { ThreatBlocked } from "../domain/Threat.ts"
 import { Audit } from "../kernel/Audit.ts"
 import { newId } from "../kernel/Ids.ts"
 import { type CachedAnswer, type Lookup, ResponseCache } from "../model/ResponseCache.ts"
-import { type ModelJournal, Router, type RouterError, type RouterEvent } from "../model/Router.ts"
+import { type ModelCall, type ModelJournal, Router, type RouterError, type RouterEvent } from "../model/Router.ts"
 import { Agents } from "./Agents.ts"
 import * as Given from "./Given.ts"
 import { rules, systemPrompt } from "./SystemPrompt.ts"
@@ -48,8 +49,10 @@ export type CompletionError = AgentNotFound | ThreatBlocked | RouterError
 export class Completions extends Context.Tag("ai-desk/agent/Completions")<
   Completions,
   {
-    /** Begins with Begun and ends with exactly one of Answered and Cached, or fails. Closing it early settles what is open. */
-    readonly stream: (completion: Completion) => Stream.Stream<CompletionEvent, CompletionError>
+    /** Its events begin with Begun, and end with one of Answered and Cached, or fail. Closing the scope early settles what is open. */
+    readonly open: (
+      completion: Completion
+    ) => Effect.Effect<Mailbox.ReadonlyMailbox<CompletionEvent, CompletionError>, never, Scope.Scope>
   }
 >() {}
 
@@ -58,6 +61,27 @@ const unlogged: ModelJournal<never> = {
   answered: () => Effect.void,
   failed: () => Effect.void
 }
+
+interface Accepted {
+  readonly agent: Agent
+  readonly run: RunId
+  readonly chain: ModelCall<never>["chain"]
+  readonly request: Scanned<ModelRequest>
+}
+
+type Answered = Extract<CompletionEvent, { _tag: "Answered" }>
+
+const nothingUsed = { toolCalls: 0, tokens: 0, nanoUsd: 0 }
+
+const ended = (last: Answered | Extract<CompletionEvent, { _tag: "Cached" }>): AuditEvent["data"] =>
+  last._tag === "Cached"
+    ? { ...nothingUsed, end: "answered" }
+    : {
+        end: "answered",
+        toolCalls: toolCallsOf(last.answer.message).length,
+        tokens: last.answer.usage.totalTokens,
+        nanoUsd: last.answer.cost
+      }
 
 /** A coding agent sends the same descriptions with every request. */
 const rememberDescriptions = 1024
@@ -95,124 +119,121 @@ const make = Effect.gen(function* () {
     data: AuditEvent["data"]
   ) => new AuditEvent({ type, agent: agent.id, principal, run, data }, true)
 
-  /** As it is sent on: scanned, framed, under the owner's prompt where an agent is asked. */
-  const accept = Effect.fn("Completions.accept")(function* (completion: Completion, agent: Agent, run: RunId) {
-    const { maxOutputTokens = agent.maxOutputTokens, messages, system, tools, ...rest } = completion.request
-    const own = messages.flatMap((message) => (message._tag === "User" ? [textOf(message)] : []))
-    yield* Effect.forEach([system, ...own], (text) => (text === "" ? Effect.void : scanner.scan(text)), {
-      discard: true
-    }).pipe(
-      Effect.tapErrorTag("ThreatBlocked", ({ verdict }) =>
-        audit.append(
-          note("threat.blocked", agent, completion, run, {
-            score: verdict.score,
-            rules: verdict.findings.map((finding) => finding.rule).join(" ")
-          })
-        )
-      )
-    )
-    const [first, ...others] = Given.takeIn(messages).messages
-    if (first === undefined) return yield* Effect.dieMessage("a completion without messages")
-    const offered = yield* Effect.forEach(tools, (tool) =>
-      Effect.map(
-        defusedDescription(tool.description),
-        (description) => new ToolSpec({ name: tool.name, description, parameters: tool.parameters }, true)
-      )
-    )
-    const request = new ModelRequest(
-      {
-        ...rest,
-        system: "agent" in completion.ask ? systemPrompt(agent, houseRules, system) : system,
-        messages: [first, ...others],
-        tools: offered,
-        maxOutputTokens
-      },
-      true
-    )
-    const scanned = yield* scanner.pass(request)
-    const characters = own.at(-1)?.length ?? 0
-    yield* audit.note(note("message.accepted", agent, completion, run, { characters, tools: tools.length }))
-    return scanned
-  })
+  /** The person's texts are scanned by the pass itself, where they are new; the client's system prompt is not the owner's, so it is too. */
+  const scanned = (request: ModelRequest, instructions: string) =>
+    instructions === "" ? scanner.pass(request) : Effect.zipRight(scanner.scan(instructions), scanner.pass(request))
 
-  const body = (completion: Completion, run: RunId, agent: Agent) =>
+  /** As it is sent on: scanned, framed, under the owner's prompt where an agent is asked. */
+  const accept = (completion: Completion, agent: Agent, run: RunId) =>
     Effect.gen(function* () {
-      const { allowance, ask, principal } = completion
-      const chain = "agent" in ask ? ([agent.model.primary, ...agent.model.failover] as const) : ([ask.model] as const)
-      const request = yield* accept(completion, agent, run)
-      const asked = router.stream({
-        agent,
-        principal,
-        allowance,
-        run,
-        chain: [chain[0], ...chain.slice(1)],
-        request,
-        journal: unlogged
-      })
-      if (!mayCache(request.value)) return asked
-      const lookup = cache.lookup({ agent: agent.id, principal, chain, request: request.value })
-      // Whoever waits for this answer is let go whatever happens; after `store` that changes nothing.
-      const found: Lookup = yield* Effect.uninterruptibleMask((restore) =>
-        Effect.tap(restore(lookup), (looked) =>
-          looked._tag === "ask" ? Effect.addFinalizer(() => looked.abandon) : Effect.void
+      const { maxOutputTokens = agent.maxOutputTokens, messages, system, tools, ...rest } = completion.request
+      const [first, ...others] = Given.takeIn(messages).messages
+      if (first === undefined) return yield* Effect.dieMessage("a completion without messages")
+      const offered = yield* Effect.forEach(tools, (tool) =>
+        Effect.map(
+          defusedDescription(tool.description),
+          (description) => new ToolSpec({ name: tool.name, description, parameters: tool.parameters }, true)
         )
       )
-      switch (found._tag) {
-        case "hit":
-          yield* audit.note(note("cache.hit", agent, completion, run, { model: found.answer.model }))
-          return Stream.succeed<CompletionEvent>({ _tag: "Cached", answer: found.answer })
-        case "off":
-          return asked
-        case "ask":
-          return Stream.tap(asked, (event) =>
-            event._tag === "Answered" && isFinal(event.answer)
-              ? found.store({ model: event.answer.model, message: event.answer.message })
-              : Effect.void
+      const made = new ModelRequest(
+        {
+          ...rest,
+          system: "agent" in completion.ask ? systemPrompt(agent, houseRules, system) : system,
+          messages: [first, ...others],
+          tools: offered,
+          maxOutputTokens
+        },
+        true
+      )
+      const request = yield* scanned(made, system).pipe(
+        Effect.tapErrorTag("ThreatBlocked", ({ verdict }) =>
+          audit.append(
+            note("threat.blocked", agent, completion, run, {
+              score: verdict.score,
+              rules: verdict.findings.map((finding) => finding.rule).join(" ")
+            })
           )
-      }
+        )
+      )
+      const last = messages.at(-1)
+      const characters = last?._tag === "User" ? textOf(last).length : 0
+      yield* audit.note(note("message.accepted", agent, completion, run, { characters, tools: tools.length }))
+      const chain: Accepted["chain"] =
+        "agent" in completion.ask ? [agent.model.primary, ...agent.model.failover] : [completion.ask.model]
+      return { agent, run, chain, request } satisfies Accepted
     })
 
-  /** Says in the audit log how it ended, however it did. */
-  const recorded = (
-    completion: Completion,
-    run: RunId,
-    agent: Agent,
-    events: Stream.Stream<CompletionEvent, CompletionError>
-  ) =>
-    Stream.unwrapScoped(
+  type Emit = (event: CompletionEvent) => Effect.Effect<void>
+
+  /** Asks the model, and returns what it came to. */
+  const ask = (completion: Completion, { agent, chain, request, run }: Accepted, emit: Emit) =>
+    Effect.gen(function* () {
+      const { allowance, principal } = completion
+      let answer: Answered | undefined
+      yield* Stream.runForEach(
+        router.stream({ agent, principal, allowance, run, chain, request, journal: unlogged }),
+        (event) => {
+          if (event._tag !== "Answered") return emit(event)
+          answer = event
+          return Effect.void
+        }
+      )
+      return answer ?? (yield* Effect.dieMessage("a model call ended without an answer"))
+    })
+
+  /** From the cache or from a model. Whoever waits for this answer is let go whatever happens. */
+  const answer = (completion: Completion, accepted: Accepted, emit: Emit) => {
+    const { agent, chain, request, run } = accepted
+    if (!mayCache(request.value)) return ask(completion, accepted, emit)
+    const lookup = cache.lookup({ agent: agent.id, principal: completion.principal, chain, request: request.value })
+    const found = (looked: Lookup) =>
       Effect.gen(function* () {
-        const end = yield* Ref.make<AuditEvent["data"]>({ end: "stopped", toolCalls: 0, tokens: 0, nanoUsd: 0 })
-        yield* Effect.addFinalizer(() =>
-          Effect.flatMap(Ref.get(end), (data) => audit.note(note("run.ended", agent, completion, run, data)))
-        )
-        return Stream.tap(events, (event) =>
-          event._tag === "Answered"
-            ? Ref.set(end, {
-                end: "answered",
-                toolCalls: toolCallsOf(event.answer.message).length,
-                tokens: event.answer.usage.totalTokens,
-                nanoUsd: event.answer.cost
-              })
-            : event._tag === "Cached"
-              ? Ref.update(end, (data) => ({ ...data, end: "answered" }))
-              : Effect.void
-        ).pipe(Stream.tapErrorCause(() => Ref.update(end, (data) => ({ ...data, end: "failed" }))))
+        if (looked._tag === "hit") {
+          yield* audit.note(note("cache.hit", agent, completion, run, { model: looked.answer.model }))
+          return { _tag: "Cached", answer: looked.answer } as const
+        }
+        const asked = yield* ask(completion, accepted, emit)
+        if (looked._tag === "ask") {
+          const { message, model } = asked.answer
+          yield* isFinal(asked.answer) ? looked.store({ model, message }) : looked.abandon
+        }
+        return asked
+      })
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(lookup), (looked) => {
+        const done = restore(found(looked))
+        return looked._tag === "ask" ? Effect.onError(done, () => looked.abandon) : done
       })
     )
+  }
 
-  return Completions.of({
-    stream: (completion) =>
-      Stream.unwrap(
-        Effect.gen(function* () {
-          const agent = yield* agents.get("agent" in completion.ask ? completion.ask.agent : undefined)
-          const run = yield* newId("run")
-          const events = Stream.unwrapScoped(body(completion, run, agent))
-          return Stream.concat(
-            Stream.succeed<CompletionEvent>({ _tag: "Begun", run }),
-            recorded(completion, run, agent, events)
-          )
+  const complete = (completion: Completion, emit: Emit) =>
+    Effect.gen(function* () {
+      const agent = yield* agents.get("agent" in completion.ask ? completion.ask.agent : undefined)
+      const run = yield* newId("run")
+      yield* emit({ _tag: "Begun", run })
+      const accepted = yield* accept(completion, agent, run)
+      // Says in the audit log how it ended, however it did.
+      const last = yield* answer(completion, accepted, emit).pipe(
+        Effect.onExit((exit) => {
+          const how = Exit.isSuccess(exit)
+            ? ended(exit.value)
+            : { ...nothingUsed, end: Cause.isInterruptedOnly(exit.cause) ? "stopped" : "failed" }
+          return audit.note(note("run.ended", agent, completion, run, how))
         })
       )
+      // Told last: whoever has it may leave, and nothing is left to be done then.
+      yield* emit(last)
+    })
+
+  return Completions.of({
+    open: (completion) =>
+      Effect.gen(function* () {
+        const mailbox = yield* Mailbox.make<CompletionEvent, CompletionError>()
+        const emit = (event: CompletionEvent) => Effect.asVoid(mailbox.offer(event))
+        yield* complete(completion, emit).pipe(Mailbox.into(mailbox), Effect.forkScoped)
+        return mailbox
+      })
   })
 })
 

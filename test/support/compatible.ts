@@ -12,7 +12,7 @@ import OpenAI from "openai"
 import * as App from "../../src/App.ts"
 import { Caller, type CallerInfo, nobody } from "../../src/domain/Caller.ts"
 import { PrincipalId } from "../../src/domain/Ids.ts"
-import * as Vendors from "./e2e-vendors.ts"
+import type * as Vendors from "./e2e-vendors.ts"
 import type { Place } from "./path.ts"
 
 export const token = (name: string, more: Partial<CallerInfo> = {}): CallerInfo => ({
@@ -88,6 +88,8 @@ export const stage = (
   options: Vendors.StageOptions = {}
 ): Effect.Effect<Served, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const made = yield* Vendors.stage(options)
+    // It brings the test framework with it, which a measurement does without.
+    const vendors = yield* Effect.promise(() => import("./e2e-vendors.ts"))
+    const made = yield* vendors.stage(options)
     return { ...made, url: yield* serve(made.place, callers) }
   })

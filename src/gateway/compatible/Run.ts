@@ -7,7 +7,7 @@
  * before anything was shown has a status of its own; a client that goes away ends the run.
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Cause, Chunk, Effect, Option, type Scope, Stream } from "effect"
+import { Cause, Effect, type Mailbox, Option, type Scope, Stream } from "effect"
 import type { AgentRuntime, RunError } from "../../agent/AgentRuntime.ts"
 import type { CompletionError, CompletionEvent, Completions } from "../../agent/Completions.ts"
 import type { CallerInfo } from "../../domain/Caller.ts"
@@ -52,7 +52,19 @@ export interface Answer {
   readonly usage: Usage
 }
 
-type Pieces = Stream.Stream<Piece, RunError | CompletionError | CompatibleFailure>
+type PathError = RunError | CompletionError | CompatibleFailure
+
+/** What has come since the last look, waiting for the first; and whether that was all. */
+interface Pieces {
+  readonly take: Effect.Effect<readonly [ReadonlyArray<Piece>, done: boolean], PathError>
+}
+
+const piecesOf = <Event, E extends PathError>(
+  mailbox: Mailbox.ReadonlyMailbox<Event, E>,
+  translate: (event: Event) => ReadonlyArray<Piece>
+): Pieces => ({
+  take: Effect.map(mailbox.takeAll, ([events, done]) => [[...events].flatMap(translate), done] as const)
+})
 
 export interface Services extends Target.Services {
   readonly runtime: typeof AgentRuntime.Service
@@ -133,7 +145,7 @@ const pieces = (services: Services, caller: CallerInfo, asked: Asked) =>
       const message = textOf(last)
       if (message.trim() === "") return yield* invalid("messages", "the last message is empty")
       const earlier = messages.slice(0, -1)
-      const run = services.runtime.run({
+      const run = yield* services.runtime.open({
         agent: target.agent,
         principal,
         message,
@@ -141,23 +153,19 @@ const pieces = (services: Services, caller: CallerInfo, asked: Asked) =>
         ...(settings.maxOutputTokens === undefined ? {} : { maxOutputTokens: settings.maxOutputTokens }),
         ...(earlier.length === 0 && instructions === "" ? {} : { history: { instructions, messages: earlier } })
       })
-      const found: Pieces = Stream.mapConcat(run, ofRun())
-      return found
+      return piecesOf(run, ofRun())
     }
     const { maxOutputTokens, ...rest } = settings
-    const completion = services.completions.stream({
+    const completion = yield* services.completions.open({
       ask: target,
       principal,
       allowance,
       request: { ...rest, system: instructions, messages: [...messages], tools, maxOutputTokens }
     })
-    const found: Pieces = Stream.mapConcat(completion, ofCompletion)
-    return found
+    return piecesOf(completion, ofCompletion)
   })
 
-const failureOf = (
-  cause: Cause.Cause<RunError | CompletionError | CompatibleFailure>
-): Effect.Effect<CompatibleFailure> =>
+const failureOf = (cause: Cause.Cause<PathError>): Effect.Effect<CompatibleFailure> =>
   Option.match(Cause.failureOption(cause), {
     onSome: (error) => Effect.succeed(ofError(error)),
     onNone: () =>
@@ -166,39 +174,34 @@ const failureOf = (
         : Effect.as(Effect.logError("a compatible request broke", cause), internal)
   })
 
+const endless = Effect.dieMessage("a run ended without an end")
+
 /** Between what two answers of one run say. */
 export const betweenRounds = "\n\n"
 
 /** The whole answer at once; what turned out void is left out. */
-const collect = (found: Pieces): Effect.Effect<Answer, RunError | CompletionError | CompatibleFailure> =>
-  Effect.suspend(() => {
+const collect = ({ take }: Pieces): Effect.Effect<Answer, PathError> =>
+  Effect.gen(function* () {
     const rounds: Array<Array<string>> = [[]]
     let run = ""
     let done: Extract<Piece, { _tag: "Done" }> | undefined
-    let cut: CompatibleFailure | undefined
-    return Stream.runForEachChunk(found, (chunk) =>
-      Effect.sync(() => {
-        for (const piece of chunk) {
-          if (piece._tag === "Begun") run = piece.run
-          else if (piece._tag === "Round") rounds.push([])
-          else if (piece._tag === "Text") rounds.at(-1)?.push(piece.text)
-          else if (piece._tag === "Void") rounds.splice(-1, 1, [])
-          else if (piece._tag === "Done") done = piece
-          else if (piece._tag === "Cut") cut = piece.failure
-        }
-      })
-    ).pipe(
-      Effect.flatMap(() => {
-        const text = rounds
-          .map((round) => round.join(""))
-          .filter((round) => round !== "")
-          .join(betweenRounds)
-        if (cut !== undefined) return Effect.fail(cut)
-        return done === undefined
-          ? Effect.dieMessage("a run ended without an end")
-          : Effect.succeed({ run, text, calls: done.calls, finish: done.finish, usage: done.usage })
-      })
-    )
+    while (done === undefined) {
+      const [pieces, over] = yield* take
+      for (const piece of pieces) {
+        if (piece._tag === "Begun") run = piece.run
+        else if (piece._tag === "Round") rounds.push([])
+        else if (piece._tag === "Text") rounds.at(-1)?.push(piece.text)
+        else if (piece._tag === "Void") rounds.splice(-1, 1, [])
+        else if (piece._tag === "Cut") return yield* piece.failure
+        else if (piece._tag === "Done") done = piece
+      }
+      if (over && done === undefined) return yield* endless
+    }
+    const text = rounds
+      .map((round) => round.join(""))
+      .filter((round) => round !== "")
+      .join(betweenRounds)
+    return { run, text, calls: done.calls, finish: done.finish, usage: done.usage }
   })
 
 /** Writes one stream in a vendor's protocol. It keeps what it has opened, so each serves one stream. */
@@ -291,43 +294,45 @@ const writer = (encoder: Encoder) => {
 
 const isShown = (piece: Piece): boolean => piece._tag === "Text" || piece._tag === "Done" || piece._tag === "Ping"
 
+const ping: ReadonlyArray<Piece> = [{ _tag: "Ping" }]
+
 /** The answer as it comes. Waits for its first piece, so that a failure until then has its own status. */
-const streamed = (found: Pieces, encoder: Encoder) =>
+const streamed = ({ take }: Pieces, encoder: Encoder) =>
   Effect.gen(function* () {
-    const pings = Stream.map(Stream.tick(pingEvery), (): Piece => ({ _tag: "Ping" })).pipe(Stream.drop(1))
-    const pull = yield* Stream.toPull(Stream.merge(found, pings, { haltStrategy: "left" }))
+    const patient = Effect.map(
+      Effect.timeoutOption(take, pingEvery),
+      Option.getOrElse(() => [ping, false] as const)
+    )
     const { fail, over, write } = writer(encoder)
     const head: Array<Piece> = []
     while (!head.some(isShown)) {
-      const chunk = yield* Effect.catchAll(
-        pull,
-        Option.match({
-          onNone: () => Effect.dieMessage("a run ended without an end"),
-          onSome: (error) => Effect.fail(error)
-        })
-      )
-      head.push(...chunk)
+      const [pieces, done] = yield* patient
+      head.push(...pieces)
       const cut = head.find((piece) => piece._tag === "Cut")
-      if (cut !== undefined && !head.some(isShown)) return yield* cut.failure
+      if (cut !== undefined) return yield* cut.failure
+      if (done && !head.some(isShown)) return yield* endless
     }
-    const next = Effect.suspend(() => (over() ? Effect.fail(Option.none()) : pull)).pipe(
-      Effect.map((chunk) => write(chunk)),
-      Effect.catchAllCause((cause) => {
-        const failed = Cause.failureOption(cause)
-        if (Option.isSome(failed) && Option.isNone(failed.value)) return Effect.fail(Option.none<never>())
-        const inner = Cause.flatMap(cause, (error) =>
-          Option.match(error, { onNone: () => Cause.empty, onSome: (some) => Cause.fail(some) })
-        )
-        return Effect.map(failureOf(inner), fail)
-      })
+    const next = Effect.suspend(() =>
+      over()
+        ? Effect.fail(Option.none<never>())
+        : patient.pipe(
+            Effect.map(([pieces, done]) => {
+              const text = write(pieces)
+              return done && !over() ? text + fail(internal) : text
+            }),
+            Effect.catchAllCause((cause) => Effect.map(failureOf(cause), fail))
+          )
     )
     const body = Stream.concat(
       Stream.sync(() => write(head)),
       Stream.repeatEffectOption(next)
     )
     return HttpServerResponse.stream(
-      Stream.mapChunks(body, (texts) => Chunk.of(utf8.encode(Chunk.join(texts, "")))),
-      { contentType: "text/event-stream", headers: { "cache-control": "no-store", "x-accel-buffering": "no" } }
+      Stream.map(body, (text) => utf8.encode(text)),
+      {
+        contentType: "text/event-stream",
+        headers: { "cache-control": "no-store", "x-accel-buffering": "no" }
+      }
     )
   })
 
