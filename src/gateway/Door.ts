@@ -103,14 +103,15 @@ const make = Effect.gen(function* () {
           Effect.gen(function* () {
             // `pass` lets nothing through without it.
             const { address, path, upgrade } = passed ?? (yield* Effect.dieMessage("nothing was checked"))
-            yield* limiter.take(counted(address))
+            // A page comes with its files at once; each costs less than counting it would save.
+            if (!OpenPaths.isAsset(request.method, path)) yield* limiter.take(counted(address))
             const open = (yield* isOpen)(request.method, path)
             const body = bodyOf(request.method, path, open)
             if (open) return { caller: nobody, body, upgrade: request.upgrade, address }
             const presented = yield* either(extract(request.headers, upgrade, node.socket))
             const caller = yield* auth.authenticate({ ...presented, address })
             markAuthenticated(node.socket)
-            const life = Lifetimes.makeEnd(node.socket)
+            const life = Lifetimes.endOf(node.socket)
             yield* lifetimes.hold(caller, life.end)
             return { caller, body, upgrade: life.upgrade(request.upgrade), address }
           })

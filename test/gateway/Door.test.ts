@@ -130,6 +130,8 @@ describe("Door: whose page asks", () => {
       const own = { headers: { origin: `http://127.0.0.1:${port}` } }
       expect((yield* ask(place, own)).status).toBe(200)
       expect((yield* post(place, "{}", own)).status).toBe(200)
+      const contradicting = { headers: { ...own.headers, "sec-fetch-site": "cross-site" } }
+      expect((yield* post(place, "{}", contradicting)).status).toBe(403)
     }).pipe(Effect.provide(ground()))
   )
 

@@ -1,6 +1,6 @@
 import { connect } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber, TestClock } from "effect"
 import { ask, goodToken, ground, open, type Place, post, raw } from "../support/door.ts"
 
 const api = "/dashboard/api/agents"
@@ -179,6 +179,29 @@ describe("Door: bodies", () => {
       })
       expect((yield* ask(place)).status).toBe(200)
       expect(place.seen.requests).toBe(1)
+    }).pipe(Effect.provide(ground()))
+  )
+
+  it.scoped("waits ten seconds for a body, however steadily it trickles", () =>
+    Effect.gen(function* () {
+      const place = yield* open()
+      const head = `POST ${api} HTTP/1.1\r\nH\r\n${owner}Content-Length: 1000\r\n\r\n`
+      for (const start of [
+        head,
+        `POST /dashboard/api/login HTTP/1.1\r\nH\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n`
+      ]) {
+        const trickle = yield* Effect.fork(pour(place, start, Buffer.from("["), 20))
+        // The answer, and then the end of what is thrown away.
+        const passing = Effect.forever(
+          Effect.zipRight(
+            TestClock.adjust("500 millis"),
+            Effect.promise(() => new Promise((done) => setImmediate(done)))
+          )
+        )
+        const { answer } = yield* Effect.raceFirst(Fiber.join(trickle), passing)
+        expect(answer).toMatch(/^HTTP\/1\.1 408 [^]*connection: close[^]*in time/i)
+      }
+      expect(place.seen.requests).toBe(0)
     }).pipe(Effect.provide(ground()))
   )
 })

@@ -118,8 +118,8 @@ export interface Seen {
   requests: number
 }
 
-/** Tells back what reached it; streams without end; echoes over a WebSocket; shows a page. */
-export const app = (seen: Seen): Door.App =>
+/** Revokes what asks for it; tells back what reached it; streams without end; echoes over a WebSocket; shows a page. */
+export const app = (seen: Seen, revoke: (credential: string) => Effect.Effect<void>): Door.App =>
   Effect.gen(function* () {
     seen.requests += 1
     const request = yield* HttpServerRequest.HttpServerRequest
@@ -131,6 +131,10 @@ export const app = (seen: Seen): Door.App =>
           Stream.encodeText(Stream.repeat(Stream.make("data: tick\n\n"), Schedule.spaced("20 millis"))),
           { contentType: "text/event-stream" }
         )
+      case "/dashboard/api/leave":
+        yield* revoke(caller.credential ?? "")
+        yield* Effect.sleep("50 millis")
+        return HttpServerResponse.unsafeJson({ left: true })
       case "/dashboard/api/slow":
         return yield* Effect.as(Effect.interruptible(Effect.sleep("20 seconds")), HttpServerResponse.empty())
       case "/dashboard/api/chat": {
@@ -177,6 +181,7 @@ export interface Options {
 export const open = (options: Options = {}) =>
   Effect.gen(function* () {
     const door = yield* Door.Door
+    const { revoke } = yield* TestAuth
     const seen: Seen = { requests: 0 }
     const server: Server = options.tls
       ? createSecureServer({ ...serverOptions, cert: certificate, key: privateKey })
@@ -188,7 +193,7 @@ export const open = (options: Options = {}) =>
     Object.assign(server, options.limits)
     const platform = yield* NodeHttpServer.make(() => server, { port: 0, host: "127.0.0.1" })
     yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
-    yield* platform.serve((options.wrap ?? door.guard)(app(seen)))
+    yield* platform.serve((options.wrap ?? door.guard)(app(seen, revoke)))
     const address = platform.address
     const place: Place = { port: address._tag === "TcpAddress" ? address.port : 0, server, seen }
     return place

@@ -3,7 +3,8 @@
  * is ended; one watch per credential waits for its end, however many answers there are.
  *
  * Guarantees: an answer that begins after its credential ended is ended as well; an answer that is
- * done is not held on to; a WebSocket takes no message any more from the moment of the end.
+ * done is not held on to, and one that is done in a moment is let (logging out is answered); a
+ * WebSocket takes no message any more from the moment of the end.
  */
 import type { RequestError } from "@effect/platform/HttpServerError"
 import { CloseEvent, Socket } from "@effect/platform/Socket"
@@ -12,20 +13,27 @@ import type { CallerInfo } from "../../domain/Caller.ts"
 
 /** Of the codes that are free for applications: as 401, in what a browser lets a page see. */
 export const closeCode = 4401
-/** Milliseconds that the other end has to read why, and to close. */
-const closingMs = 500
+/** Milliseconds for an answer to be done, or for the other end of a WebSocket to read why and to close. */
+export const graceMs = 400
 
 /** Watches of credentials that hold nothing open are kept up to so many, for the next request. */
 const mostIdle = 256
 
+/** How one answer is ended. */
+export interface End {
+  readonly atOnce: Effect.Effect<void>
+  /** Unless it is over by then. */
+  readonly afterGrace: Effect.Effect<void>
+}
+
 interface Watch {
-  readonly ends: Set<Effect.Effect<void>>
+  readonly ends: Set<End>
   readonly fiber: Fiber.RuntimeFiber<void>
 }
 
 export interface Lifetimes {
-  /** `end` is run when the caller's credential ends, unless the scope has closed by then. It must be quick. */
-  readonly hold: (caller: CallerInfo, end: Effect.Effect<void>) => Effect.Effect<void, never, Scope.Scope>
+  /** Until the scope closes, which says that the answer is over. */
+  readonly hold: (caller: CallerInfo, end: End) => Effect.Effect<void, never, Scope.Scope>
 }
 
 export const make = (
@@ -36,12 +44,16 @@ export const make = (
 
     const watch = (key: string, caller: CallerInfo): Effect.Effect<Watch> =>
       Effect.gen(function* () {
-        const ends = new Set<Effect.Effect<void>>()
+        const ends = new Set<End>()
+        const finish = (end: End) =>
+          Effect.raceFirst(Effect.zipRight(end.atOnce, Effect.never), Effect.sleep(graceMs)).pipe(
+            Effect.zipRight(Effect.suspend(() => (ends.has(end) ? end.afterGrace : Effect.void)))
+          )
         const fiber = yield* ended(caller).pipe(
           Effect.zipRight(
             Effect.suspend(() => {
               if (watches.get(key)?.ends === ends) watches.delete(key)
-              return Effect.forEach([...ends], (end) => end, { concurrency: "unbounded", discard: true })
+              return Effect.forEach([...ends], finish, { concurrency: "unbounded", discard: true })
             })
           ),
           Effect.interruptible,
@@ -59,7 +71,7 @@ export const make = (
       return Effect.forEach(idle, ([, { fiber }]) => Fiber.interruptFork(fiber), { discard: true })
     })
 
-    const hold = (caller: CallerInfo, end: Effect.Effect<void>) =>
+    const hold = (caller: CallerInfo, end: End) =>
       Effect.gen(function* () {
         const key = `${caller.by} ${caller.credential ?? caller.principal}`
         const found = watches.get(key)
@@ -71,10 +83,9 @@ export const make = (
     return { hold }
   })
 
-/** What an answer of one request holds open, and how that ends: at first only its connection. */
-export const makeEnd = (connection: { readonly destroy: () => void }) => {
-  const cut = Effect.sync(() => connection.destroy())
-  let how = cut
+/** How an answer over this connection is ended: by the connection, and a WebSocket with a word before. */
+export const endOf = (connection: { readonly destroy: () => void }) => {
+  let close: Effect.Effect<void> = Effect.void
 
   const closing = (socket: Socket, state: { over: boolean }): Effect.Effect<void> =>
     Effect.suspend(() => {
@@ -82,18 +93,13 @@ export const makeEnd = (connection: { readonly destroy: () => void }) => {
       return Effect.scoped(
         Effect.flatMap(socket.writer, (write) => write(new CloseEvent(closeCode, "the credential has ended")))
       )
-    }).pipe(
-      Effect.zipRight(Effect.never),
-      Effect.timeoutTo({ duration: closingMs, onSuccess: () => {}, onTimeout: () => {} }),
-      Effect.ensuring(cut),
-      Effect.ignoreLogged
-    )
+    }).pipe(Effect.ignoreLogged)
 
   /** The WebSocket of the request, once it is asked for. */
   const upgrade = (opened: Effect.Effect<Socket, RequestError>): Effect.Effect<Socket, RequestError> =>
     Effect.map(opened, (socket) => {
       const state = { over: false }
-      how = closing(socket, state)
+      close = closing(socket, state)
       const unlessOver =
         <Message, A>(handler: (message: Message) => A) =>
         (message: Message): A | void =>
@@ -105,5 +111,9 @@ export const makeEnd = (connection: { readonly destroy: () => void }) => {
       })
     })
 
-  return { end: Effect.suspend(() => how), upgrade }
+  const end: End = {
+    atOnce: Effect.suspend(() => close),
+    afterGrace: Effect.sync(() => connection.destroy())
+  }
+  return { end, upgrade }
 }

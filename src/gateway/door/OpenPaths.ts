@@ -22,6 +22,10 @@ const assets = "/dashboard/assets/"
 
 export const isSetUp = (path: string): boolean => path === setUp
 
+/** A file of the pages, answered from memory. */
+export const isAsset = (method: string, path: string): boolean =>
+  (method === "GET" || method === "HEAD") && (path.startsWith(assets) || path === "/favicon.ico")
+
 /** By the decoded path. */
 export const isPage = (method: string, path: string): boolean =>
   method === "GET" || method === "HEAD"

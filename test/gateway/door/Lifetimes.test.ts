@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Scope } from "effect"
+import { Deferred, Effect, Exit, Scope, TestClock } from "effect"
 import { type CallerInfo, nobody } from "../../../src/domain/Caller.ts"
 import * as Lifetimes from "../../../src/gateway/door/Lifetimes.ts"
 
@@ -31,10 +31,20 @@ const credentials = Effect.gen(function* () {
   }
 })
 
-/** Lets every fiber that can go on do so. */
-const settle = Effect.repeatN(Effect.yieldNow(), 50)
+/** Lets every fiber that can go on do so, and the time of grace pass. */
+const begin = Effect.repeatN(Effect.yieldNow(), 50)
+const settle = Effect.zipRight(begin, TestClock.adjust(Lifetimes.graceMs))
+
+const after = (afterGrace: Effect.Effect<unknown>): Lifetimes.End => ({
+  atOnce: Effect.void,
+  afterGrace: Effect.asVoid(afterGrace)
+})
 
 describe("Lifetimes", () => {
+  it("are over within a second of their credential", () => {
+    expect(Lifetimes.graceMs).toBeLessThanOrEqual(500)
+  })
+
   it.scoped("ends all that one credential holds open, by one watch, and nothing of another", () =>
     Effect.gen(function* () {
       const { end, hold, watches } = yield* credentials
@@ -44,16 +54,33 @@ describe("Lifetimes", () => {
         ["a", "second"],
         ["b", "other"]
       ] as const) {
-        yield* hold(
-          caller(id),
-          Effect.sync(() => ended.push(name))
-        )
+        yield* hold(caller(id), after(Effect.sync(() => ended.push(name))))
       }
       yield* settle
       expect(watches()).toBe(2)
       yield* end("a")
       yield* settle
-      expect([ended, watches()]).toEqual([["first", "second"], 1])
+      expect([ended.toSorted(), watches()]).toEqual([["first", "second"], 1])
+    })
+  )
+
+  it.scoped("speaks at once, and lets an answer be done in a moment", () =>
+    Effect.gen(function* () {
+      const { end, hold } = yield* credentials
+      const ended: Array<string> = []
+      const scope = yield* Scope.make()
+      const spoken = Effect.sync(() => void ended.push("spoken"))
+      yield* Scope.extend(
+        hold(caller("a"), { atOnce: spoken, afterGrace: Effect.sync(() => void ended.push("cut")) }),
+        scope
+      )
+      yield* end("a")
+      yield* begin
+      expect(ended).toEqual(["spoken"])
+      yield* TestClock.adjust(Lifetimes.graceMs - 1)
+      yield* Scope.close(scope, Exit.void)
+      yield* settle
+      expect(ended).toEqual(["spoken"])
     })
   )
 
@@ -61,11 +88,8 @@ describe("Lifetimes", () => {
     Effect.gen(function* () {
       const { end, hold } = yield* credentials
       const ended: Array<string> = []
-      yield* hold(caller("a"), Effect.never)
-      yield* hold(
-        caller("a"),
-        Effect.sync(() => ended.push("second"))
-      )
+      yield* hold(caller("a"), { atOnce: Effect.never, afterGrace: Effect.never })
+      yield* hold(caller("a"), after(Effect.sync(() => ended.push("second"))))
       yield* end("a")
       yield* settle
       expect(ended).toEqual(["second"])
@@ -76,16 +100,10 @@ describe("Lifetimes", () => {
     Effect.gen(function* () {
       const { end, hold } = yield* credentials
       const ended: Array<string> = []
-      yield* hold(
-        caller("a"),
-        Effect.sync(() => ended.push("first"))
-      )
+      yield* hold(caller("a"), after(Effect.sync(() => ended.push("first"))))
       yield* end("a")
       yield* settle
-      yield* hold(
-        caller("a"),
-        Effect.sync(() => ended.push("late"))
-      )
+      yield* hold(caller("a"), after(Effect.sync(() => ended.push("late"))))
       yield* settle
       expect(ended).toEqual(["first", "late"])
     })
@@ -96,26 +114,14 @@ describe("Lifetimes", () => {
       const { end, hold, watches } = yield* credentials
       const ended: Array<string> = []
       const scope = yield* Scope.make()
-      yield* Scope.extend(
-        hold(
-          caller("a"),
-          Effect.sync(() => ended.push("done"))
-        ),
-        scope
-      )
+      yield* Scope.extend(hold(caller("a"), after(Effect.sync(() => ended.push("done")))), scope)
       yield* Scope.close(scope, Exit.void)
       yield* end("a")
       yield* settle
       expect(ended).toEqual([])
       const held = yield* Scope.make()
-      yield* Scope.extend(
-        hold(
-          caller("kept"),
-          Effect.sync(() => ended.push("kept"))
-        ),
-        held
-      )
-      for (let index = 0; index < 2000; index++) yield* Effect.scoped(hold(caller(`${index}`), Effect.void))
+      yield* Scope.extend(hold(caller("kept"), after(Effect.sync(() => ended.push("kept")))), held)
+      for (let index = 0; index < 2000; index++) yield* Effect.scoped(hold(caller(`${index}`), after(Effect.void)))
       yield* settle
       expect(watches()).toBeLessThanOrEqual(300)
       yield* end("kept")
