@@ -47,6 +47,14 @@ const parse = (text: string): unknown => {
   }
 }
 
+/** Reading is asked again when the gateway says that it was too much at once. */
+const mostPatience = 3
+
+const pause = (retryAfter: string | null): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, Math.min(5, Math.max(1, Number(retryAfter) || 1)) * 1000)
+  })
+
 /** `path` begins with /dashboard/api/. */
 export const ask = async (method: "GET" | "POST", path: string, body?: unknown): Promise<Answer> => {
   const held = proof()
@@ -56,7 +64,11 @@ export const ask = async (method: "GET" | "POST", path: string, body?: unknown):
   const init: RequestInit = { method, headers, credentials: "same-origin", redirect: "error", cache: "no-store" }
   if (body !== undefined) init.body = JSON.stringify(body)
   try {
-    const response = await fetch(path, init)
+    let response = await fetch(path, init)
+    for (let tries = 0; method === "GET" && response.status === 429 && tries < mostPatience; tries++) {
+      await pause(response.headers.get("retry-after"))
+      response = await fetch(path, init)
+    }
     const value = parse(await response.text())
     if (response.ok) return { ok: true, value }
     const problem = {
