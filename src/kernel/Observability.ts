@@ -106,12 +106,6 @@ export const layer: Layer.Layer<never, never, Settings> = Layer.unwrapEffect(
   })
 )
 
-/** Before settings can be read: the redacting logger at level info. */
-export const layerEarly: Layer.Layer<never> = installed(
-  makeLogger(process.stderr.isTTY ? "pretty" : "json", toStderr),
-  "info"
-)
-
 /** Bytes after which a log begins anew; the one before it is kept as `.1`. */
 const rotateAt = 16 * 1024 * 1024
 

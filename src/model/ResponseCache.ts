@@ -48,8 +48,6 @@ export class ResponseCache extends Context.Tag("ai-desk/model/ResponseCache")<
   {
     /** Never fails: a cache that cannot be read is a miss, with a warning in the log. */
     readonly lookup: (question: CacheQuestion) => Effect.Effect<Lookup>
-    /** Without waiting for anyone and without promising to answer. */
-    readonly peek: (question: CacheQuestion) => Effect.Effect<Option.Option<CachedAnswer>>
     readonly stats: Effect.Effect<CacheStats, DatabaseError>
     /** Returns how many entries went. */
     readonly clear: Effect.Effect<number, DatabaseError>
@@ -233,19 +231,6 @@ const make = Effect.gen(function* () {
       }
     })
 
-  const peek = (question: CacheQuestion) =>
-    Effect.gen(function* () {
-      const { config } = yield* settings.current
-      if (!config.cache.enabled) return Option.none<CachedAnswer>()
-      const ttlMs = config.cache.ttlSeconds * 1000
-      const id = yield* keyOf(question)
-      const now = yield* Clock.currentTimeMillis
-      const near = fromFront(id, now, ttlMs)
-      return near === undefined
-        ? Option.map(yield* fromShelf(id, now, ttlMs), ({ entry }) => answerOf(entry))
-        : Option.some(answerOf(near))
-    })
-
   const stats = Effect.gen(function* () {
     const { config } = yield* settings.current
     const now = yield* Clock.currentTimeMillis
@@ -271,7 +256,7 @@ const make = Effect.gen(function* () {
     flush.pipe(Effect.catchAll((error) => Effect.logWarning(`the cache's counts could not be kept: ${error.message}`)))
   )
 
-  return ResponseCache.of({ lookup, peek, stats, clear: Effect.uninterruptible(clear), purge })
+  return ResponseCache.of({ lookup, stats, clear: Effect.uninterruptible(clear), purge })
 })
 
 export const layer: Layer.Layer<ResponseCache, never, Database | Crypto | Settings | Audit> = Layer.scoped(

@@ -2,6 +2,8 @@
  * The contract itself: every question is documented, has a status for each failure, and an OpenAPI
  * document; and everything that goes over the wire comes back as it went.
  */
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
@@ -161,6 +163,34 @@ describe("the OpenAPI document", () => {
   })
 
   it("is plain JSON", () => assert.deepStrictEqual(JSON.parse(JSON.stringify(document)).openapi, document.openapi))
+})
+
+describe("each group", () => {
+  const root = join(import.meta.dirname, "../../src")
+  const groups = [...new Set(endpoints.map(({ group }) => group))]
+
+  for (const group of groups) {
+    it(`${group} is one file of the contract and one that answers it, under one name`, async () => {
+      const contract: Readonly<Record<string, unknown>> = await import(join(root, `contract/${group}.ts`))
+      const apis = Object.keys(contract).filter((name) => name.endsWith("Api"))
+      assert.deepStrictEqual(
+        apis.map((name) => name.toLowerCase()),
+        [`${group}api`]
+      )
+      const handlers = readFileSync(join(root, `gateway/handlers/${group}.ts`), "utf8")
+      assert.include(handlers, `HttpApiBuilder.group(${apis[0]}, "${group}"`)
+      const app = readFileSync(join(root, "App.ts"), "utf8")
+      assert.match(app, new RegExp(`^  ${group}: (lazily|HttpApiBuilder)`, "m"), "its routes")
+      assert.match(app, new RegExp(`^    ${group}: (Layer\\.|routes\\.${group}\\b)`, "m"), "the parts that it needs")
+    })
+  }
+
+  it("is the only kind of thing that answers: no handlers are left over", () => {
+    const answering = readdirSync(join(root, "gateway/handlers"))
+      .filter((name) => readFileSync(join(root, "gateway/handlers", name), "utf8").includes("HttpApiBuilder.group("))
+      .map((name) => name.replace(".ts", ""))
+    assert.sameMembers(answering, groups)
+  })
 })
 
 describe("an error over the wire", () => {
