@@ -276,7 +276,7 @@ const make = Effect.gen(function* () {
       if (state === "active") {
         held.lastUsedAt = now
         used.add(held)
-        yield* flushSoon
+        yield* flushSoon()
       }
       return { state, info: infoOf(held, now) }
     })

@@ -19,7 +19,7 @@ export const until = (at: number): Effect.Effect<void> =>
 export const soon = (
   millis: number,
   effect: Effect.Effect<void>
-): Effect.Effect<Effect.Effect<void>, never, Scope.Scope> =>
+): Effect.Effect<() => Effect.Effect<void>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     let waiting = false
@@ -31,9 +31,9 @@ export const soon = (
         return effect
       })
     )
-    return Effect.suspend(() => {
+    return () => {
       if (waiting) return Effect.void
       waiting = true
       return Effect.asVoid(Effect.forkIn(later, scope))
-    })
+    }
   })

@@ -239,7 +239,7 @@ const make = Effect.gen(function* () {
       if (!(yield* isOpen(held, now))) return { state: "expired" }
       held.seenAt = now
       used.add(held)
-      yield* flushSoon
+      yield* flushSoon()
       return { state: "active", session: held }
     })
 
