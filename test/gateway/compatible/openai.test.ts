@@ -335,7 +335,14 @@ describe("errors, as the client raises them", () => {
   it.scopedLive("a token without money left is refused at once, as a quota, and not asked for again", () =>
     Effect.gen(function* () {
       const { asked, url } = yield* stage
-      // Retries on: the client must not use them.
+      const told = yield* promise(() =>
+        fetch(`${url}/v1/responses`, {
+          method: "POST",
+          headers: { authorization: "Bearer poor", "content-type": "application/json" },
+          body: JSON.stringify({ model: "main", input: "hi" })
+        })
+      )
+      assert.strictEqual(told.headers.get("x-should-retry"), "false")
       const client = Compatible.openAiAt(url, "poor", 3)
       for (const model of ["main", models.lab]) {
         for (const stream of [false, true]) {
