@@ -6,7 +6,7 @@ import * as ControlClient from "./ControlClient.ts"
 import { Exited } from "./failure.ts"
 import { type Group, oneOf, option, optionOr, verb, wholeNumber } from "./Grammar.ts"
 import { Output, table, visible } from "./Output.ts"
-import { agentName, ask, config, json, when } from "./shared.ts"
+import { agentName, ask, config, json, shown, when } from "./shared.ts"
 
 const client = ControlClient.use(AuditApi, "audit")
 
@@ -25,12 +25,16 @@ const verify = verb({
   run: (input) =>
     ask(
       input,
-      Effect.gen(function* () {
-        const output = yield* Output
-        const report = yield* Effect.flatMap(client, (c) => c.audit.verify())
-        yield* output.result(Schema.encodeSync(AuditReport)(report), () => human(report))
-        if (!report.ok) return yield* new Exited({ code: 1 })
-      })
+      shown(
+        Effect.flatMap(client, (c) => c.audit.verify()),
+        Schema.encodeSync(AuditReport),
+        human
+      ).pipe(
+        Effect.filterOrFail(
+          ({ ok }) => ok,
+          () => new Exited({ code: 1 })
+        )
+      )
     )
 })
 
@@ -51,9 +55,8 @@ const tail = verb({
   run: (input) =>
     ask(
       input,
-      Effect.gen(function* () {
-        const output = yield* Output
-        const entries = yield* Effect.flatMap(client, (c) =>
+      shown(
+        Effect.flatMap(client, (c) =>
           c.audit.tail({
             urlParams: {
               limit: input.limit,
@@ -61,8 +64,9 @@ const tail = verb({
               ...(input.agent === undefined ? {} : { agent: input.agent })
             }
           })
-        )
-        yield* output.result(Schema.encodeSync(Schema.Array(AuditEntry))(entries), () =>
+        ),
+        Schema.encodeSync(Schema.Array(AuditEntry)),
+        (entries) =>
           entries.length === 0
             ? "no such events"
             : table(
@@ -74,8 +78,7 @@ const tail = verb({
                   visible(facts(entry))
                 ])
               )
-        )
-      })
+      )
     )
 })
 

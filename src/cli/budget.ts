@@ -5,8 +5,10 @@ import { AgentBudget, type PeriodStatus } from "../domain/Budget.ts"
 import { formatUsd } from "../domain/Money.ts"
 import * as ControlClient from "./ControlClient.ts"
 import { argument, type Group, verb } from "./Grammar.ts"
-import { Output, table, visible } from "./Output.ts"
-import { agentName, ask, config, json } from "./shared.ts"
+import { table, visible } from "./Output.ts"
+import { agentName, ask, asIs, config, json, shown } from "./shared.ts"
+
+const client = ControlClient.use(BudgetApi, "budget")
 
 const of = (used: string, cap: string | undefined) => (cap === undefined ? `${used} (no cap)` : `${used} of ${cap}`)
 
@@ -25,11 +27,10 @@ const show = verb({
   run: (input) =>
     ask(
       input,
-      Effect.gen(function* () {
-        const output = yield* Output
-        const client = yield* ControlClient.use(BudgetApi, "budget")
-        const budgets = yield* client.budget.show()
-        yield* output.result(Schema.encodeSync(Schema.Array(AgentBudget))(budgets), () =>
+      shown(
+        Effect.flatMap(client, (c) => c.budget.show()),
+        Schema.encodeSync(Schema.Array(AgentBudget)),
+        (budgets) =>
           [
             table([
               ["AGENT", "PERIOD (UTC)", "SPENT", "RESERVED", "TOKENS", "AT THE CAP"],
@@ -41,8 +42,7 @@ const show = verb({
                 : []
             )
           ].join("\n")
-        )
-      })
+      )
     )
 })
 
@@ -54,14 +54,11 @@ const resume = verb({
   run: (input) =>
     ask(
       input,
-      Effect.gen(function* () {
-        const output = yield* Output
-        const client = yield* ControlClient.use(BudgetApi, "budget")
-        const answer = yield* client.budget.resume({ path: { agent: input.agent } })
-        yield* output.result(answer, () =>
-          answer.resumed ? `${input.agent} may spend again, up to its caps` : `${input.agent} was not paused`
-        )
-      })
+      shown(
+        Effect.flatMap(client, (c) => c.budget.resume({ path: { agent: input.agent } })),
+        asIs,
+        ({ resumed }) => (resumed ? `${input.agent} may spend again, up to its caps` : `${input.agent} was not paused`)
+      )
     )
 })
 

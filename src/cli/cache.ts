@@ -4,8 +4,8 @@ import { CacheApi } from "../contract/cache.ts"
 import { CacheStats } from "../domain/Cache.ts"
 import * as ControlClient from "./ControlClient.ts"
 import { type Group, verb } from "./Grammar.ts"
-import { Output, table } from "./Output.ts"
-import { ask, config, json } from "./shared.ts"
+import { table } from "./Output.ts"
+import { ask, asIs, config, json, shown } from "./shared.ts"
 
 const client = ControlClient.use(CacheApi, "cache")
 
@@ -15,18 +15,17 @@ const stats = verb({
   run: (input) =>
     ask(
       input,
-      Effect.gen(function* () {
-        const output = yield* Output
-        const s = yield* Effect.flatMap(client, (c) => c.cache.stats())
-        yield* output.result(Schema.encodeSync(CacheStats)(s), () =>
+      shown(
+        Effect.flatMap(client, (c) => c.cache.stats()),
+        Schema.encodeSync(CacheStats),
+        (s) =>
           table([
             ["cache", s.enabled ? "on" : "off"],
             ["answers", `${s.entries}, ${s.expired} of them expired`],
             ["size", `${s.bytes} bytes, sealed`],
             ["hits", `${s.hits} of ${s.hits + s.misses} lookups`]
           ])
-        )
-      })
+      )
     )
 })
 
@@ -36,11 +35,11 @@ const clear = verb({
   run: (input) =>
     ask(
       input,
-      Effect.gen(function* () {
-        const output = yield* Output
-        const answer = yield* Effect.flatMap(client, (c) => c.cache.clear())
-        yield* output.result(answer, () => `removed ${answer.removed} answers`)
-      })
+      shown(
+        Effect.flatMap(client, (c) => c.cache.clear()),
+        asIs,
+        ({ removed }) => `removed ${removed} answers`
+      )
     )
 })
 
@@ -50,11 +49,11 @@ const purge = verb({
   run: (input) =>
     ask(
       input,
-      Effect.gen(function* () {
-        const output = yield* Output
-        const answer = yield* Effect.flatMap(client, (c) => c.cache.purge())
-        yield* output.result(answer, () => `removed ${answer.removed} expired answers`)
-      })
+      shown(
+        Effect.flatMap(client, (c) => c.cache.purge()),
+        asIs,
+        ({ removed }) => `removed ${removed} expired answers`
+      )
     )
 })
 

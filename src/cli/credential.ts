@@ -8,7 +8,7 @@ import { argument, type Group, matching, verb } from "./Grammar.ts"
 import { Output, table } from "./Output.ts"
 import { confirm } from "./prompts.ts"
 import { readSecret } from "./secrets.ts"
-import { ask, config, json, when } from "./shared.ts"
+import { ask, asIs, config, json, shown, when } from "./shared.ts"
 
 const client = ControlClient.use(CredentialsApi, "credentials")
 
@@ -26,17 +26,13 @@ const set = verb({
   run: (input) =>
     ask(
       input,
-      Effect.gen(function* () {
-        const output = yield* Output
-        const secret = yield* readSecret(`Key for ${input.provider}`)
-        const info = yield* Effect.flatMap(client, (c) =>
-          c.credentials.set({ path: { provider: input.provider }, payload: { secret } })
-        )
-        yield* output.result(
-          Schema.encodeSync(CredentialInfo)(info),
-          () => `stored, sealed; fingerprint ${info.fingerprint}`
-        )
-      })
+      shown(
+        Effect.flatMap(readSecret(`Key for ${input.provider}`), (secret) =>
+          Effect.flatMap(client, (c) => c.credentials.set({ path: { provider: input.provider }, payload: { secret } }))
+        ),
+        Schema.encodeSync(CredentialInfo),
+        ({ fingerprint }) => `stored, sealed; fingerprint ${fingerprint}`
+      )
     )
 })
 
@@ -46,10 +42,10 @@ const list = verb({
   run: (input) =>
     ask(
       input,
-      Effect.gen(function* () {
-        const output = yield* Output
-        const infos = yield* Effect.flatMap(client, (c) => c.credentials.list())
-        yield* output.result(Schema.encodeSync(Schema.Array(CredentialInfo))(infos), () =>
+      shown(
+        Effect.flatMap(client, (c) => c.credentials.list()),
+        Schema.encodeSync(Schema.Array(CredentialInfo)),
+        (infos) =>
           infos.length === 0
             ? "no keys are known; store one with: ai-desk credential set anthropic"
             : table([
@@ -61,8 +57,7 @@ const list = verb({
                   i.updatedAt === undefined ? "-" : when(i.updatedAt)
                 ])
               ])
-        )
-      })
+      )
     )
 })
 
@@ -80,11 +75,11 @@ const remove = verb({
           )
           if (!sure) return yield* output.note("nothing was removed")
         }
-        const answer = yield* Effect.flatMap(client, (c) =>
-          c.credentials.remove({ path: { provider: input.provider } })
-        )
-        yield* output.result(answer, () =>
-          answer.removed ? `the key for ${input.provider} is gone` : `no key for ${input.provider} was stored`
+        yield* shown(
+          Effect.flatMap(client, (c) => c.credentials.remove({ path: { provider: input.provider } })),
+          asIs,
+          ({ removed }) =>
+            removed ? `the key for ${input.provider} is gone` : `no key for ${input.provider} was stored`
         )
       })
     )

@@ -75,6 +75,19 @@ export const ask = <A, E>(
     Effect.flatMap(appOptions(input.config), (options) => Effect.scoped(reached(options)(effect)))
   )
 
+/** The answer to a question, in the contract's own form with --json, else in words. */
+export const shown = <A, E, R>(
+  question: Effect.Effect<A, E, R>,
+  encode: (answer: A) => unknown,
+  words: (answer: A) => string
+): Effect.Effect<A, E, R | Output.Output> =>
+  Effect.tap(question, (answer) =>
+    Effect.flatMap(Output.Output, (output) => output.result(encode(answer), () => words(answer)))
+  )
+
+/** For answers that are plain data as they are. */
+export const asIs = <A>(answer: A): A => answer
+
 /** `2026-11-22 13:05:09`, UTC. */
 export const when = (millis: number): string =>
   DateTime.formatIso(DateTime.unsafeMake(millis)).slice(0, 19).replace("T", " ")
