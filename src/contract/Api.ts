@@ -5,6 +5,7 @@ import { ApprovalsGroup } from "./approvals.ts"
 import { AuditGroup } from "./audit.ts"
 import { BudgetGroup } from "./budget.ts"
 import { CacheGroup } from "./cache.ts"
+import { ChatGroup } from "./chat.ts"
 import { CertificatesGroup } from "./certificates.ts"
 import { CredentialsGroup } from "./credentials.ts"
 import { base } from "./failures.ts"
@@ -24,6 +25,7 @@ export const Api = base
   .add(HealthGroup)
   .add(AgentsGroup)
   .add(RunsGroup)
+  .add(ChatGroup)
   .add(ApprovalsGroup)
   .add(SessionsGroup)
   .add(BudgetGroup)
@@ -46,6 +48,7 @@ export type GroupName =
   | "health"
   | "agents"
   | "runs"
+  | "chat"
   | "approvals"
   | "sessions"
   | "budget"
