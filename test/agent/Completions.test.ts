@@ -131,7 +131,7 @@ describe("a completion", () => {
             ]
           })
         )
-        const { messages, tools } = fakes.lab.requests[0]?.body as {
+        const { messages, tools } = fakes.lab.requests[0]!.body as {
           messages: ReadonlyArray<{ content: string }>
           tools: ReadonlyArray<{ function: { description: string } }>
         }

@@ -220,7 +220,7 @@ describe("errors, as Anthropic's client raises them", () => {
           // Retries on: the client must not use them.
           Compatible.anthropicAt(url, key, key === "wrong" ? 0 : 3).messages.create({ ...base, model: "main", ...more })
       yield* refusedWith(Anthropic.AuthenticationError, ask("wrong"))
-      yield* refusedWith(Anthropic.AuthenticationError, () => Compatible.anthropicAt(url, "wrong").models.list().then())
+      yield* refusedWith(Anthropic.AuthenticationError, async () => Compatible.anthropicAt(url, "wrong").models.list())
       yield* refusedWith(Anthropic.PermissionDeniedError, ask("reader"))
       yield* refusedWith(Anthropic.PermissionDeniedError, ask("raw"))
       yield* refusedWith(Anthropic.NotFoundError, ask("client", { model: "nobody" }))

@@ -129,7 +129,7 @@ describe("responses", () => {
       for (const { call_id } of calls) input.push({ type: "function_call_output", call_id, output: `for ${call_id}` })
       const second = yield* promise(() => client.responses.create({ model: "main", input, tools: [weather] }))
       assert.strictEqual(second.output_text, "Cold and warm.")
-      const { messages } = fakes.lab.requests[1]?.body as {
+      const { messages } = fakes.lab.requests[1]!.body as {
         messages: ReadonlyArray<{ role: string; tool_calls?: ReadonlyArray<unknown>; tool_call_id?: string }>
       }
       assert.deepStrictEqual(
