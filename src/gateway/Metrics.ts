@@ -108,20 +108,21 @@ let countedCpu = 0
 
 const lagResolutionMs = 20
 
+// What is measured is the whole pause between two looks; its own share is no lag.
+const late = (nanos: number): number => (Number.isFinite(nanos) ? Math.max(0, nanos / 1e9 - lagResolutionMs / 1000) : 0)
+
+const watchingDelay = Effect.acquireRelease(
+  Effect.sync(() => {
+    const histogram = monitorEventLoopDelay({ resolution: lagResolutionMs })
+    histogram.enable()
+    return histogram
+  }),
+  (histogram) => Effect.sync(() => histogram.disable())
+)
+
 /** Takes the process's own figures into the registry, whenever it is run. */
-export const sampler: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = Effect.gen(function* () {
-  const delay = yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      const histogram = monitorEventLoopDelay({ resolution: lagResolutionMs })
-      histogram.enable()
-      return histogram
-    }),
-    (histogram) => Effect.sync(() => histogram.disable())
-  )
-  // What is measured is the whole pause between two looks; its own share is no lag.
-  const late = (nanos: number): number =>
-    Number.isFinite(nanos) ? Math.max(0, nanos / 1e9 - lagResolutionMs / 1000) : 0
-  return Effect.sync(() => {
+export const sampler: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = Effect.map(watchingDelay, (delay) =>
+  Effect.sync(() => {
     Meters.add(resident, process.memoryUsage.rss())
     const { system, user } = process.cpuUsage()
     const used = (system + user) / 1e6
@@ -132,7 +133,7 @@ export const sampler: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = E
     Meters.add(lag, late(delay.max), { quantile: "1" })
     delay.reset()
   })
-})
+)
 
 // --- The page ---
 

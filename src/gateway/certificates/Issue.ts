@@ -22,13 +22,11 @@ export interface Validity {
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const
 
-const library = Effect.promise(async () => {
-  // The library's registry of extensions is built on this; it has to be there first.
-  await import("reflect-metadata")
-  const x509 = await import("@peculiar/x509")
-  x509.cryptoProvider.set(Crypto.webCrypto)
-  return x509
-})
+// The library's registry of extensions is built on the first; it has to be there before.
+const library = Effect.promise(() => import("reflect-metadata")).pipe(
+  Effect.zipRight(Effect.promise(() => import("@peculiar/x509"))),
+  Effect.tap((x509) => Effect.sync(() => x509.cryptoProvider.set(Crypto.webCrypto)))
+)
 
 const dates = ({ from, until }: Validity) => ({
   notBefore: DateTime.toDate(DateTime.unsafeMake(from)),
@@ -61,7 +59,8 @@ export const authority = (commonName: string, validity: Validity): Effect.Effect
   Effect.gen(function* () {
     const x509 = yield* library
     const keys = yield* newKeys
-    const certificate = yield* Effect.promise(async () =>
+    const identifier = yield* Effect.promise(() => x509.SubjectKeyIdentifierExtension.create(keys.publicKey))
+    const certificate = yield* Effect.promise(() =>
       x509.X509CertificateGenerator.create({
         serialNumber: serialNumber(),
         subject: named(x509, commonName),
@@ -73,7 +72,7 @@ export const authority = (commonName: string, validity: Validity): Effect.Effect
         extensions: [
           new x509.BasicConstraintsExtension(true, 0, true),
           new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-          await x509.SubjectKeyIdentifierExtension.create(keys.publicKey)
+          identifier
         ]
       })
     )
@@ -90,20 +89,19 @@ const leaf = (
   Effect.gen(function* () {
     const x509 = yield* library
     const keys = yield* newKeys
-    const certificate = yield* Effect.promise(async () => {
-      const signingKey = await Crypto.webCrypto.subtle.importKey(
-        "pkcs8",
-        new Uint8Array(signer.key),
-        algorithm,
-        false,
-        ["sign"]
-      )
-      const issuer = new x509.X509Certificate(signer.certificate)
-      const alternative = names.map((name) => ({
-        type: isIP(name) === 0 ? ("dns" as const) : ("ip" as const),
-        value: name
-      }))
-      return x509.X509CertificateGenerator.create({
+    const clear = new Uint8Array(signer.key)
+    const signingKey = yield* Effect.promise(() =>
+      Crypto.webCrypto.subtle.importKey("pkcs8", clear, algorithm, false, ["sign"])
+    ).pipe(Effect.ensuring(Effect.sync(() => clear.fill(0))))
+    const issuer = new x509.X509Certificate(signer.certificate)
+    const own = yield* Effect.promise(() => x509.SubjectKeyIdentifierExtension.create(keys.publicKey))
+    const of = yield* Effect.promise(() => x509.AuthorityKeyIdentifierExtension.create(issuer))
+    const alternative = names.map((name) => ({
+      type: isIP(name) === 0 ? ("dns" as const) : ("ip" as const),
+      value: name
+    }))
+    const certificate = yield* Effect.promise(() =>
+      x509.X509CertificateGenerator.create({
         serialNumber: serialNumber(),
         subject: named(x509, commonName),
         issuer: issuer.subjectName,
@@ -116,11 +114,11 @@ const leaf = (
           new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
           new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage[usage]], true),
           ...(alternative.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(alternative)]),
-          await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-          await x509.AuthorityKeyIdentifierExtension.create(issuer)
+          own,
+          of
         ]
       })
-    })
+    )
     return { certificate: `${certificate.toString("pem")}\n`, key: yield* exported(keys.privateKey) }
   })
 
