@@ -417,7 +417,11 @@ const connection: Connection = connect(
 
 // --- The page ---
 
-if (location.search !== "" || location.hash !== "") history.replaceState(null, "", "/dashboard")
+const plainAddress = (): void => {
+  if (location.search !== "" || location.hash !== "") history.replaceState(null, "", "/dashboard")
+}
+plainAddress()
+window.addEventListener("hashchange", plainAddress)
 unsent = savedUnsent()
 showAll(empty(""))
 if (unsent !== null) show([said(transcript, unsent.message).id])
@@ -452,10 +456,11 @@ page.menu.addEventListener("click", () => {
   if (isOpen) page.agent.focus()
 })
 byId("logout", HTMLButtonElement).addEventListener("click", () => {
-  connection.close()
+  // The proof is needed for this last time.
   void ask("POST", "/dashboard/api/login/end").then(() => {
     keepUnsent(null)
     keepSession(null)
+    connection.close()
     toLogin()
   })
 })

@@ -82,6 +82,7 @@ const askView = (item: Ask, before: HTMLElement | undefined, decide: Decide, may
   if (item.trouble !== "") parts.push(el("p", { class: "wrong" }, item.trouble))
   const made = before ?? el("section", { class: "ask", "aria-label": "Approval" })
   const hadFocus = before?.contains(document.activeElement) === true
+  made.className = item.answer === "open" ? "ask" : "ask over"
   made.replaceChildren(...parts)
   if (hadFocus) {
     heading.tabIndex = -1
