@@ -105,7 +105,7 @@ const make = Effect.gen(function* () {
 
   /** No guess: it was right once, or is right elsewhere. */
   const ofNoUse = (address: string, how: string, reason: Unauthenticated["reason"]) =>
-    Effect.zipRight(log.failed(address, how, reason), new Unauthenticated({ reason }))
+    Effect.zipRight(log.ofNoUse(address, how, reason), new Unauthenticated({ reason }))
 
   const byToken = Effect.fn(function* (address: string, raw: Redacted.Redacted<string>) {
     const verdict = yield* tokens.verify(raw)

@@ -140,6 +140,8 @@ describe("in token mode", () => {
         assert.strictEqual(yield* refusal(from(home, session(begun))), "revoked")
       }
       assert.strictEqual(yield* refusal(from(home, { bearer: newSecret("aidt") })), "invalid")
+      const recorded = (yield* entries("auth.failed")).map(({ how, reason }) => `${how} ${reason}`)
+      assert.deepStrictEqual(recorded, ["token revoked", "session revoked", "token wrong"])
     }).pipe(Effect.provide(authOf()))
   )
 

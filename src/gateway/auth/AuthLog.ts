@@ -11,8 +11,10 @@ import type { CallerInfo } from "../../domain/Caller.ts"
 import type { Audit } from "../../kernel/Audit.ts"
 
 export interface AuthLog {
-  /** A credential that was not right, or does not count. Never what was sent. */
+  /** A credential that was not right. Never what was sent. */
   readonly failed: (address: string, how: string, reason: string) => Effect.Effect<void>
+  /** One that was right once, or is elsewhere: recorded when it is the first such from there within an hour. */
+  readonly ofNoUse: (address: string, how: string, reason: string) => Effect.Effect<void>
   /** A log-in. */
   readonly loggedIn: (address: string, how: string, credential: string) => Effect.Effect<void>
   /** A request with a credential: recorded when it is the first from there within an hour. */
@@ -23,7 +25,7 @@ export interface AuthLog {
 const mostPerMinute = 60
 const minuteMs = 60_000
 const hourMs = 3_600_000
-/** Pairs of credential and address that are remembered; the ones unused for longest go. */
+/** Pairs of credential (or failure) and address that are remembered; the ones unused for longest go. */
 const mostPairs = 1000
 
 export const make = (audit: typeof Audit.Service): Effect.Effect<AuthLog, never, Scope.Scope> =>
@@ -41,34 +43,45 @@ export const make = (audit: typeof Audit.Service): Effect.Effect<AuthLog, never,
     })
     yield* Effect.addFinalizer(() => owed)
 
+    const isNew = (pair: string, now: number): boolean => {
+      const last = pairs.get(pair)
+      if (last !== undefined && Math.abs(now - last) < hourMs) return false
+      pairs.delete(pair)
+      pairs.set(pair, now)
+      const [oldest] = pairs.keys()
+      if (pairs.size > mostPairs && oldest !== undefined) pairs.delete(oldest)
+      return true
+    }
+
+    const failed: AuthLog["failed"] = (address, how, reason) =>
+      Effect.gen(function* () {
+        const now = yield* Clock.currentTimeMillis
+        if (Math.abs(now - since) >= minuteMs) {
+          since = now
+          recorded = 0
+          yield* owed
+        }
+        if (recorded >= mostPerMinute) {
+          left += 1
+          return
+        }
+        recorded += 1
+        yield* audit.note(new AuditEvent({ type: "auth.failed", data: { address, how, reason } }))
+      })
+
     return {
-      failed: (address, how, reason) =>
-        Effect.gen(function* () {
-          const now = yield* Clock.currentTimeMillis
-          if (Math.abs(now - since) >= minuteMs) {
-            since = now
-            recorded = 0
-            yield* owed
-          }
-          if (recorded >= mostPerMinute) {
-            left += 1
-            return
-          }
-          recorded += 1
-          yield* audit.note(new AuditEvent({ type: "auth.failed", data: { address, how, reason } }))
-        }),
+      failed,
+      ofNoUse: (address, how, reason) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          isNew(`${how} ${reason} ${address}`, now) ? failed(address, how, reason) : Effect.void
+        ),
       loggedIn: (address, how, credential) =>
         audit.note(new AuditEvent({ type: "auth.succeeded", principal: "owner", data: { address, how, credential } })),
       used: (address, { by, credential, principal }) =>
         Effect.gen(function* () {
           const pair = `${credential ?? ""} ${address}`
           const now = yield* Clock.currentTimeMillis
-          const last = pairs.get(pair)
-          if (last !== undefined && Math.abs(now - last) < hourMs) return
-          pairs.delete(pair)
-          pairs.set(pair, now)
-          const [oldest] = pairs.keys()
-          if (pairs.size > mostPairs && oldest !== undefined) pairs.delete(oldest)
+          if (!isNew(pair, now)) return
           yield* audit.note(
             new AuditEvent({
               type: "auth.succeeded",
