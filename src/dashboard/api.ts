@@ -63,11 +63,13 @@ export const ask = async (method: "GET" | "POST", path: string, body?: unknown):
   if (body !== undefined) headers["content-type"] = "application/json"
   const init: RequestInit = { method, headers, credentials: "same-origin", redirect: "error", cache: "no-store" }
   if (body !== undefined) init.body = JSON.stringify(body)
+  // Of the page's address only the server counts: with a name before it, no request could be made.
+  const address = new URL(path, location.origin)
   try {
-    let response = await fetch(path, init)
+    let response = await fetch(address, init)
     for (let tries = 0; method === "GET" && response.status === 429 && tries < mostPatience; tries++) {
       await pause(response.headers.get("retry-after"))
-      response = await fetch(path, init)
+      response = await fetch(address, init)
     }
     const value = parse(await response.text())
     if (response.ok) return { ok: true, value }

@@ -10,7 +10,18 @@ import { ask, inWords, type Problem, proof, toLogin } from "./api.ts"
 import { type Connection, connect, type FromServer, type State, type ToServer } from "./connection.ts"
 import { byId, el, trouble } from "./dom.ts"
 import { restore, visible } from "./history.ts"
-import { apply, type Ask, asked, closeAsk, empty, failed, noted, said, type Transcript } from "./transcript.ts"
+import {
+  apply,
+  type Ask,
+  type Asked,
+  asked,
+  closeAsk,
+  empty,
+  failed,
+  noted,
+  said,
+  type Transcript
+} from "./transcript.ts"
 import { draw } from "./view.ts"
 
 type Send = Extract<ToServer, { _tag: "Send" }>
@@ -247,11 +258,12 @@ const stop = (): void => {
 
 // --- What the gateway says ---
 
-const elsewhere = new Map<string, string>()
+/** What waits for a human, by id, in whatever conversation. */
+const pending = new Map<string, Asked>()
 
 /** An approval that waits in a conversation which is not shown. */
 const showElsewhere = (): void => {
-  const first = [...elsewhere.values()].find((id) => id !== session)
+  const first = [...pending.values()].find((request) => request.session !== session)?.session
   const notice = byId("trouble", HTMLElement)
   if (first === undefined) {
     if (notice.dataset["kind"] === "elsewhere") trouble("")
@@ -263,6 +275,12 @@ const showElsewhere = (): void => {
   const button = el("button", { type: "button", class: "quiet" }, "Show it")
   button.addEventListener("click", () => open(first))
   notice.replaceChildren("Another conversation waits for your approval. ", button)
+}
+
+const showQuestion = (request: Asked): void => {
+  if (request.session !== session) return
+  const item = asked(transcript, request)
+  if (item !== undefined) show([item.id])
 }
 
 const wordsOf = (failure: unknown): string => {
@@ -324,7 +342,7 @@ const onFrame = (frame: FromServer): void => {
   switch (frame._tag) {
     case "Hello":
       isOwner = frame.scopes.includes("owner")
-      elsewhere.clear()
+      pending.clear()
       if (session !== null) connection.send({ _tag: "Watch", session, ...(last === null ? {} : { after: last }) })
       if (unsent !== null) connection.send(unsent)
       return
@@ -350,7 +368,9 @@ const onFrame = (frame: FromServer): void => {
       last = frame.snapshot.id
       showAll(restore(frame.snapshot))
       if (unsent !== null) show([said(transcript, unsent.message).id])
-      return
+      // The log does not hold the questions that are still open.
+      for (const request of pending.values()) showQuestion(request)
+      return showElsewhere()
     case "RunFailed":
       if (frame.session !== session || !isNew(frame.id)) return
       last = frame.id
@@ -358,14 +378,12 @@ const onFrame = (frame: FromServer): void => {
       return announce(wordsOf(frame.failure))
     case "Failed":
       return onFailed(frame)
-    case "Pending": {
-      if (frame.request.session !== session) elsewhere.set(frame.request.id, frame.request.session)
-      const item = frame.request.session === session ? asked(transcript, frame.request) : undefined
-      if (item !== undefined) show([item.id])
+    case "Pending":
+      pending.set(frame.request.id, frame.request)
+      showQuestion(frame.request)
       return showElsewhere()
-    }
     case "Closed":
-      elsewhere.delete(frame.approval)
+      pending.delete(frame.approval)
       show(closeAsk(transcript, frame.approval, frame.how === "expired" ? "gone" : frame.how))
       return showElsewhere()
     case "Dropped":
