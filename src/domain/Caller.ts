@@ -2,7 +2,7 @@
  * Caller: who asks, and what they may. The door decides it once per request; everything behind the
  * door reads it from here. Where nobody decided, the caller is nobody and may do nothing.
  */
-import { Context, Schema } from "effect"
+import { Context, Effect, Schema } from "effect"
 import { Caps } from "./Agent.ts"
 import { owner, type PrincipalId, PrincipalId as Principal } from "./Ids.ts"
 import { ModelRef } from "./Model.ts"
@@ -27,6 +27,8 @@ export interface CallerInfo {
   readonly by: "local" | "token" | "session" | "certificate" | "nobody"
   /** Id of the token, session or certificate; ends with its revocation. */
   readonly credential: string | null
+  /** Id of the certificate beside which a token counts in certificate mode; it ends with either. */
+  readonly beside?: string
   readonly allowance: Allowance | null
   /** Models and agents that the credential is limited to; null: no limit. */
   readonly models: ReadonlyArray<ModelRef | string> | null
@@ -50,3 +52,8 @@ export const may = ({ scopes }: CallerInfo, ...wanted: ReadonlyArray<AccessScope
 export class Caller extends Context.Reference<Caller>()("ai-desk/domain/Caller", {
   defaultValue: (): CallerInfo => nobody
 }) {}
+
+/** For the audit log: who asked for what is being done. Nothing where nobody is known, as in work that the gateway does by itself. */
+export const asker: Effect.Effect<{ readonly principal?: PrincipalId }> = Effect.map(Caller, ({ by, principal }) =>
+  by === "nobody" ? {} : { principal }
+)

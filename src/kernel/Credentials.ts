@@ -8,6 +8,7 @@
  */
 import { Clock, Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import { AuditEvent, type AuditUnavailable } from "../domain/Audit.ts"
+import { asker } from "../domain/Caller.ts"
 import { CredentialInfo, InvalidCredential, unusableKey } from "../domain/Credential.ts"
 import type { ProviderName } from "../domain/Model.ts"
 import { Audit } from "./Audit.ts"
@@ -74,7 +75,7 @@ const make = Effect.gen(function* () {
     if (reason !== undefined) return yield* new InvalidCredential({ provider, reason })
     const fingerprint = yield* fingerprintOf(provider, secret)
     const updatedAt = yield* Clock.currentTimeMillis
-    yield* audit.append(new AuditEvent({ type: "credential.set", data: { provider, fingerprint } }))
+    yield* audit.append(new AuditEvent({ type: "credential.set", ...(yield* asker), data: { provider, fingerprint } }))
     const sealed = yield* crypto.seal("credentials", address(provider), utf8.encode(value))
     yield* desk.write((db) =>
       db.run(
@@ -90,7 +91,7 @@ const make = Effect.gen(function* () {
   const remove = Effect.fn("Credentials.remove")(function* (provider: ProviderName) {
     const there = yield* desk.read((db) => db.get("SELECT 1 FROM credentials WHERE provider = ?", provider))
     if (there === undefined) return false
-    yield* audit.append(new AuditEvent({ type: "credential.removed", data: { provider } }))
+    yield* audit.append(new AuditEvent({ type: "credential.removed", ...(yield* asker), data: { provider } }))
     const removed = yield* desk.write((db) => db.run("DELETE FROM credentials WHERE provider = ?", provider))
     return removed > 0
   })

@@ -19,7 +19,7 @@ import { Clock, Context, DateTime, Effect, Layer, Option, Ref, Schedule } from "
 import type { Agent, Caps } from "../domain/Agent.ts"
 import { AuditEvent } from "../domain/Audit.ts"
 import { AgentBudget, type AgentPaused, type BudgetExceeded, PeriodStatus } from "../domain/Budget.ts"
-import type { Allowance } from "../domain/Caller.ts"
+import { type Allowance, asker } from "../domain/Caller.ts"
 import { AgentId, owner, type PrincipalId, type RunId } from "../domain/Ids.ts"
 import type { ModelRef } from "../domain/Model.ts"
 import { NanoUsd } from "../domain/Money.ts"
@@ -288,7 +288,8 @@ export const make = (holder: Holder.Holder) =>
     const resume = Effect.fn("Budget.resume")(function* (agent: AgentId) {
       const { today } = yield* nowAndToday
       const lifted = yield* desk.write(Ledger.writing((db) => Ledger.resume(db, agent, today)))
-      if (lifted) yield* note("budget.resumed", agent, { by: "owner" })
+      const by: AuditEvent["data"] = { by: "owner" }
+      if (lifted) yield* audit.note(new AuditEvent({ type: "budget.resumed", agent, ...(yield* asker), data: by }))
       return lifted
     })
 

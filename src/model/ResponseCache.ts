@@ -10,6 +10,7 @@
 import { Clock, Context, Deferred, Effect, Layer, Option, Schema } from "effect"
 import { AuditEvent } from "../domain/Audit.ts"
 import { CacheStats } from "../domain/Cache.ts"
+import { asker } from "../domain/Caller.ts"
 import type { AgentId, PrincipalId } from "../domain/Ids.ts"
 import { AssistantMessage, toolCallsOf } from "../domain/Message.ts"
 import { ModelRef, type ModelRequest } from "../domain/Model.ts"
@@ -243,7 +244,7 @@ const make = Effect.gen(function* () {
     front.clear()
     takeCounts()
     const entries = yield* store.write(Shelf.clear)
-    yield* audit.note(new AuditEvent({ type: "cache.cleared", data: { entries } }))
+    yield* audit.note(new AuditEvent({ type: "cache.cleared", ...(yield* asker), data: { entries } }))
     return entries
   })
 

@@ -50,6 +50,17 @@ describe("credentials", () => {
       assert.deepStrictEqual(yield* credentials.remove({ path: { provider } }), { removed: false })
       const audit = yield* gateway.raw("audit", "POST", "/dashboard/api/audit/export")
       assert.include(audit.text, "credential")
+      const changes = audit.text
+        .trimEnd()
+        .split("\n")
+        .map((line) => decodeEntry(line).event)
+      assert.deepStrictEqual(
+        changes.filter(({ type }) => type.startsWith("credential.")).map(({ principal, type }) => [type, principal]),
+        [
+          ["credential.set", "owner"],
+          ["credential.removed", "owner"]
+        ]
+      )
       assert.notInclude(audit.text, key)
     }).pipe(Effect.scoped)
   )
