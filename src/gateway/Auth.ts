@@ -91,8 +91,6 @@ const make = Effect.gen(function* () {
   const lockout = yield* Lockout
   const pins = yield* Pins
   const log = yield* AuthLog.make(yield* Audit)
-  /** Of callers whose token came over a connection with a certificate: that certificate. */
-  const under = new WeakMap<CallerInfo, string>()
 
   const mode = Effect.map(settings.current, ({ config }) => config.gateway.auth.mode)
 
@@ -143,9 +141,7 @@ const make = Effect.gen(function* () {
     if (pin === null) return yield* wrong(address, "certificate")
     if (bearer === null) return pinCaller(pin)
     const info = yield* byToken(address, bearer)
-    const caller = tokenCaller(info, narrowed(pin.scopes, info.scopes))
-    under.set(caller, pin.id)
-    return caller
+    return { ...tokenCaller(info, narrowed(pin.scopes, info.scopes)), beside: pin.id }
   })
 
   const find = Effect.fn(function* (presented: Presented) {
@@ -171,9 +167,8 @@ const make = Effect.gen(function* () {
   const credentialEnds = Effect.fn(function* (caller: CallerInfo, credential: string) {
     switch (caller.by) {
       case "token": {
-        const pin = under.get(caller)
         const ended = tokens.ended(credential)
-        return yield* pin === undefined ? ended : Effect.race(ended, pins.ended(pin))
+        return yield* caller.beside === undefined ? ended : Effect.race(ended, pins.ended(caller.beside))
       }
       case "session": {
         const session = yield* sessions.find(credential)

@@ -73,7 +73,7 @@ export const make = (
 
     const hold = (caller: CallerInfo, end: End) =>
       Effect.gen(function* () {
-        const key = `${caller.by} ${caller.credential ?? caller.principal}`
+        const key = `${caller.by} ${caller.credential ?? caller.principal} ${caller.beside ?? ""}`
         const found = watches.get(key)
         if (found === undefined) yield* forget
         const { ends } = found ?? (yield* watch(key, caller))

@@ -64,6 +64,24 @@ describe("Lifetimes", () => {
     })
   )
 
+  it.scoped("watches a token beside each certificate by itself: it ends with either", () =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      const lifetimes = yield* Lifetimes.make(({ beside }) =>
+        Effect.suspend(() => {
+          asked.push(beside ?? "")
+          return beside === "lost" ? Effect.void : Effect.never
+        })
+      )
+      const ended: Array<string> = []
+      for (const beside of ["kept", "lost"]) {
+        yield* lifetimes.hold({ ...caller("a"), beside }, after(Effect.sync(() => ended.push(beside))))
+      }
+      yield* settle
+      expect([asked, ended]).toEqual([["kept", "lost"], ["lost"]])
+    })
+  )
+
   it.scoped("speaks at once, and lets an answer be done in a moment", () =>
     Effect.gen(function* () {
       const { end, hold } = yield* credentials
