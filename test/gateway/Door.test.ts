@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import { beforeSetUp, Door } from "../../src/gateway/Door.ts"
 import { Settings } from "../../src/kernel/Settings.ts"
 import { ask, goodSession, goodToken, ground, open, otherToken, post, raw } from "../support/door.ts"
@@ -85,6 +85,16 @@ describe("Door: who is meant", () => {
         })
       )
     )
+  )
+})
+
+describe("Door: settings", () => {
+  it.effect("does not open while it cannot tell which proxies are meant", () =>
+    Effect.gen(function* () {
+      const reverseProxy = { trusted: ["10.0.0.0/8", "1.2.3.4/99"], publicUrl: "https://desk.example.org" }
+      const failure = yield* Effect.flip(Effect.scoped(Layer.build(ground({ reverseProxy }))))
+      expect(failure).toMatchObject({ _tag: "SettingsInvalid", problems: [{ at: "gateway.reverseProxy.trusted" }] })
+    })
   )
 })
 
@@ -182,6 +192,10 @@ describe("Door: whose page asks", () => {
       const stranger = { headers: { origin: "https://page.example.org.evil", ...wish }, method: "OPTIONS" }
       expect((yield* ask(place, stranger)).status).toBe(403)
       expect((yield* ask(place, { method: "OPTIONS" })).status).toBe(405)
+      const ownPage = { origin: `http://127.0.0.1:${place.port}`, ...wish }
+      for (const headers of [wish, ownPage, { origin }]) {
+        expect((yield* ask(place, { method: "OPTIONS", headers })).status).toBe(405)
+      }
       // Through the proxy, whose name the browser knows.
       const proxied = { headers: { origin: "https://desk.example.org", "sec-fetch-site": "same-origin" } }
       expect((yield* post(place, "{}", proxied)).status).toBe(200)

@@ -204,4 +204,13 @@ describe("Door: bodies", () => {
       expect(place.seen.requests).toBe(0)
     }).pipe(Effect.provide(ground()))
   )
+
+  it.live("refuses a body that is announced as too large without waiting for it", () =>
+    Effect.gen(function* () {
+      const place = yield* open()
+      const head = `POST ${api} HTTP/1.1\r\nH\r\n${owner}Content-Length: ${2 * mebibyte}\r\n`
+      const { answer, sent } = yield* pour(place, head, Buffer.alloc(1), 0)
+      expect([sent, answer.split(" ")[1]]).toEqual([0, "413"])
+    }).pipe(Effect.provide(ground()), Effect.scoped)
+  )
 })

@@ -87,32 +87,64 @@ export const refused = (
 const brokeOff = malformed("the body: it broke off")
 const tooSlow = new TurnedAway({ status: 408, detail: "the body: it did not arrive in time" })
 
-const bytesOf = (source: IncomingMessage, rule: BodyRule): Effect.Effect<Buffer, TurnedAway | BodyTooLarge> =>
-  Effect.async<Buffer, TurnedAway | BodyTooLarge>((resume) => {
-    const chunks: Array<Buffer> = []
-    let size = 0
-    const stop = () => source.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onClose)
-    const onData = (chunk: Buffer) => {
-      size += chunk.length
-      if (size <= rule.size) return void chunks.push(chunk)
-      stop().pause()
-      resume(Effect.fail(new BodyTooLarge({ limit: rule.size })))
-    }
-    const onEnd = () => {
-      stop()
-      // A request that offers another protocol may end without the body that it announced.
-      const announced = source.headers["content-length"]
-      if (announced !== undefined && Number(announced) !== size) return resume(Effect.fail(brokeOff))
-      resume(Effect.succeed(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)))
-    }
-    const onClose = () => {
-      stop()
-      resume(Effect.fail(brokeOff))
-    }
-    if (source.readableEnded || source.destroyed) return onClose()
-    source.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onClose)
-    return Effect.sync(() => void stop().pause())
-  }).pipe(Effect.interruptible, Effect.timeoutFail({ duration: rule.withinMs, onTimeout: () => tooSlow }))
+type Arrived = Effect.Effect<Buffer, TurnedAway | BodyTooLarge>
+
+/** Takes in what comes, from now on. */
+const collect = (source: IncomingMessage, { size: most }: BodyRule) => {
+  const chunks: Array<Buffer> = []
+  let size = 0
+  let arrived: Arrived | undefined
+  let tell: ((arrived: Arrived) => void) | undefined
+  const done = (result: Arrived) => {
+    stop()
+    arrived = result
+    tell?.(result)
+  }
+  const onData = (chunk: Buffer) => {
+    size += chunk.length
+    if (size <= most) return void chunks.push(chunk)
+    source.pause()
+    done(Effect.fail(new BodyTooLarge({ limit: most })))
+  }
+  const onEnd = () => {
+    // A request that offers another protocol may end without the body that it announced.
+    const announced = source.headers["content-length"]
+    if (announced !== undefined && Number(announced) !== size) return done(Effect.fail(brokeOff))
+    done(Effect.succeed(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)))
+  }
+  const onClose = () => done(Effect.fail(brokeOff))
+  const stop = () => source.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onClose)
+  if (source.readableEnded || source.destroyed) onClose()
+  else source.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onClose)
+  return {
+    /** The outcome, if there is one by the next turn. */
+    soon: Effect.async<Arrived | undefined>((resume) => {
+      tell = (result) => resume(Effect.succeed(result))
+      if (arrived !== undefined) return tell(arrived)
+      setImmediate(() => resume(Effect.sync(() => arrived)))
+    }),
+    late: Effect.async<Buffer, TurnedAway | BodyTooLarge>((resume) => {
+      tell = resume
+      if (arrived !== undefined) return tell(arrived)
+      return Effect.sync(() => void stop().pause())
+    })
+  }
+}
+
+const bytesOf = (source: IncomingMessage, rule: BodyRule): Arrived =>
+  Effect.suspend(() => {
+    const collected = collect(source, rule)
+    // Small bodies come with their heads; to watch the clock for them would cost more than to read them.
+    return Effect.flatMap(
+      collected.soon,
+      (arrived) =>
+        arrived ??
+        collected.late.pipe(
+          Effect.interruptible,
+          Effect.timeoutFail({ duration: rule.withinMs, onTimeout: () => tooSlow })
+        )
+    )
+  })
 
 /** After `refused` found nothing. */
 export const read = (

@@ -8,7 +8,7 @@
 import type { IncomingMessage } from "node:http"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Cause, Effect, Either, Option, type Scope, Stream } from "effect"
+import { Cause, Context, Effect, Either, Option, type Scope, Stream } from "effect"
 import { InternalFailure } from "../../contract/failures.ts"
 import { Caller, type CallerInfo } from "../../domain/Caller.ts"
 import { randomBytes } from "../../kernel/Crypto.ts"
@@ -83,9 +83,8 @@ export const gate = (rules: Rules, app: App): App =>
         upgrade,
         address === null ? request.remoteAddress : Option.some(address)
       )
-      return yield* app.pipe(
-        Effect.provideService(HttpServerRequest.HttpServerRequest, admitted),
-        Effect.provideService(Caller, caller)
+      return yield* Effect.mapInputContext(app, (context: Context.Context<Request | Scope.Scope>) =>
+        Context.add(Context.add(context, HttpServerRequest.HttpServerRequest, admitted), Caller, caller)
       )
     }).pipe(
       Effect.catchAll((refusal) => {

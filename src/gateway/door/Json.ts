@@ -155,17 +155,31 @@ const problem = (bytes: Buffer, limits: JsonLimits): Effect.Effect<void, TurnedA
   return go
 }
 
-/** The value and its text. An empty body is null, as the platform has it. */
-export const read = (
-  bytes: Buffer,
-  limits: JsonLimits
-): Effect.Effect<{ readonly text: string; readonly value: unknown }, TurnedAway> =>
+interface Read {
+  readonly text: string
+  readonly value: unknown
+}
+
+const small = (bytes: Buffer, limits: JsonLimits): Effect.Effect<Read, TurnedAway> => {
+  const looked = scanner(bytes, limits)(piece)
+  if (Either.isLeft(looked)) return Effect.fail(malformed(`the body: found ${looked.left}`))
+  const text = bytes.toString("utf8")
+  return Effect.map(parsed(text), (value) => ({ text, value }))
+}
+
+const large = (bytes: Buffer, limits: JsonLimits): Effect.Effect<Read, TurnedAway> =>
   Effect.gen(function* () {
-    if (bytes.length === 0) return { text: "", value: null }
-    if (!isUtf8(bytes)) return yield* malformed("the body: expected UTF-8, and found other bytes")
     yield* problem(bytes, limits)
-    if (bytes.length > piece) yield* nextTurn
+    yield* nextTurn
     const text = bytes.toString("utf8")
-    if (bytes.length > piece) yield* nextTurn
+    yield* nextTurn
     return { text, value: yield* parsed(text) }
+  })
+
+/** The value and its text. An empty body is null, as the platform has it. */
+export const read = (bytes: Buffer, limits: JsonLimits): Effect.Effect<Read, TurnedAway> =>
+  Effect.suspend(() => {
+    if (bytes.length === 0) return Effect.succeed({ text: "", value: null })
+    if (!isUtf8(bytes)) return Effect.fail(malformed("the body: expected UTF-8, and found other bytes"))
+    return bytes.length <= piece ? small(bytes, limits) : large(bytes, limits)
   })
