@@ -13,7 +13,7 @@ export class GatewayLost extends Schema.TaggedError<GatewayLost>()("GatewayLost"
       : `the gateway (process ${this.pid}) has just ended; nothing was asked of it`
   }
   get fix(): string {
-    return this.begun ? "look at what is there, then ask again; ai-desk audit list shows what was done" : "ask again"
+    return this.begun ? "look at what is there, then ask again; the audit log holds what was done" : "ask again"
   }
 }
 

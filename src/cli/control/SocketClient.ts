@@ -26,14 +26,10 @@ const textOf = (incoming: IncomingMessage, lost: GatewayLost): Promise<string> =
   return promise
 }
 
-/** As much of the web's Response as is looked at. */
-const responseOf = (incoming: IncomingMessage, lost: GatewayLost) => ({
-  status: incoming.statusCode ?? 0,
-  headers: incoming.headers,
-  text: () => textOf(incoming, lost),
-  arrayBuffer: () => textOf(incoming, lost).then((text) => new TextEncoder().encode(text).buffer),
-  get body() {
-    const parts = Readable.from(
+/** Starts to read what comes, so it is made once. */
+const streamOf = (incoming: IncomingMessage, lost: GatewayLost) =>
+  Readable.toWeb(
+    Readable.from(
       (async function* () {
         try {
           yield* incoming
@@ -43,9 +39,23 @@ const responseOf = (incoming: IncomingMessage, lost: GatewayLost) => ({
       })(),
       { objectMode: false }
     )
-    return Readable.toWeb(parts)
+  )
+
+/** As much of the web's Response as is looked at. */
+const responseOf = (incoming: IncomingMessage, lost: GatewayLost) => {
+  let body: ReturnType<typeof streamOf> | undefined
+  return {
+    status: incoming.statusCode ?? 0,
+    headers: incoming.headers,
+    text: () => textOf(incoming, lost),
+    arrayBuffer: () => textOf(incoming, lost).then((text) => new TextEncoder().encode(text).buffer),
+    // Asked for more than once.
+    get body() {
+      body ??= streamOf(incoming, lost)
+      return body
+    }
   }
-})
+}
 
 export const make = ({ pid, socket }: Announcement): HttpClient.HttpClient =>
   HttpClient.make((request, { pathname, search }, signal) =>
