@@ -42,6 +42,11 @@ form.addEventListener("submit", (event) => {
   if (value !== "") void begin({ [method]: value })
 })
 
-const code = new URLSearchParams(location.hash.slice(1)).get("link")
-if (location.hash !== "" || location.search !== "") history.replaceState(null, "", "/login")
-if (code !== null && code !== "") void begin({ link: code })
+/** Also when a link is opened in a tab that shows this page already. */
+const fromAddress = (): void => {
+  const code = new URLSearchParams(location.hash.slice(1)).get("link")
+  if (location.hash !== "" || location.search !== "") history.replaceState(null, "", "/login")
+  if (code !== null && code !== "") void begin({ link: code })
+}
+fromAddress()
+window.addEventListener("hashchange", fromAddress)
