@@ -71,6 +71,7 @@ const Egress = lazily(() => import("./tools/Egress.ts").then((m) => m.layer))
 const ToolExecutor = lazily(() => import("./tools/ToolExecutor.ts").then((m) => m.layer))
 const ToolPolicy = lazily(() => import("./tools/ToolPolicy.ts").then((m) => m.layer))
 const ToolRegistry = lazily(() => import("./tools/ToolRegistry.ts").then((m) => m.layer))
+const EventStream = lazily(() => import("./gateway/EventStream.ts").then((m) => m.layer))
 const LiveRuns = lazily(() => import("./gateway/LiveRuns.ts").then((m) => m.layer))
 const AgentRuntime = lazily(() => import("./agent/AgentRuntime.ts").then((m) => m.layer))
 const Completions = lazily(() => import("./agent/Completions.ts").then((m) => m.layer))
@@ -97,6 +98,12 @@ const routes = {
   runs: lazily(() =>
     Promise.all([import("./contract/runs.ts"), import("./gateway/handlers/runs.ts")]).then(([contract, { layer }]) =>
       HttpApiBuilder.api(contract.RunsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
+    )
+  ),
+  events: lazily(() =>
+    Promise.all([import("./contract/events.ts"), import("./gateway/handlers/events.ts")]).then(
+      ([contract, { layer }]) =>
+        HttpApiBuilder.api(contract.EventsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
     )
   ),
   chat: lazily(() =>
@@ -271,6 +278,7 @@ const groupsOf = (
     history: routes.history.pipe(Layer.provide(part.sessions), Layer.provide(shared)),
     runs: routes.runs.pipe(Layer.provide(LiveRuns), Layer.provide(agent)),
     chat: routes.chat.pipe(Layer.provide(Layer.mergeAll(LiveRuns, RateLimiter, server)), Layer.provide(agent)),
+    events: routes.events.pipe(Layer.provide(EventStream), Layer.provide(server), Layer.provide(shared)),
     approvals: Layer.provide(routes.approvals, agent),
     sessions: routes.sessions.pipe(Layer.provide(part.sessions), Layer.provide(shared)),
     budget: routes.budget.pipe(Layer.provide(Layer.mergeAll(part.budget, Agents.layer)), Layer.provide(shared)),
@@ -372,6 +380,7 @@ export const serve = (options: AppOptions, how: How & Surface, part: Parts = par
       )
       const built = yield* Layer.buildWithMemoMap(Layer.provideMerge(doors, layers.auth), memoMap, scope)
       const names: ReadonlyArray<string> = Object.keys(groups)
+      let endRuns = Effect.void
       const context = Context.add(built, DoorTag, Metrics.observing(Context.get(built, DoorTag), names))
       const isGroup = (name: string): name is GroupName => names.includes(name)
       return {
@@ -394,7 +403,16 @@ export const serve = (options: AppOptions, how: How & Surface, part: Parts = par
         control: names.filter(isGroup).map((group) => ({
           answers: Dispatch.exactly(`/control/start/${group}`),
           app: Effect.as(handler(group), Dispatch.done)
-        }))
+        })),
+        warm: Effect.gen(function* () {
+          const agent = yield* Layer.buildWithMemoMap(layers.agent, memoMap, scope)
+          endRuns = Context.get(
+            agent,
+            yield* Effect.promise(() => import("./agent/AgentRuntime.ts").then((m) => m.AgentRuntime))
+          ).close
+          yield* handler("runs")
+        }),
+        endRuns: Effect.suspend(() => endRuns)
       }
     })
     const { path } = yield* Settings.whereabouts({ configPath: options.config, cwd: options.cwd, env: options.env })

@@ -42,19 +42,6 @@ export const make = (store: typeof SessionStore.Service) => {
   const claims = new Map<string, Deferred.Deferred<void>>()
   const nameOf = ({ key, principal }: Keyed) => JSON.stringify([principal, key])
 
-  /** Waits until nobody else is being judged under this key. Interruptible; nothing is held before it returns. */
-  const claim = (name: string): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const before = claims.get(name)
-      if (before !== undefined) return Effect.zipRight(Deferred.await(before), claim(name))
-      return Effect.flatMap(Deferred.make<void>(), (mine) => {
-        // Somebody may have come while this one was made.
-        if (claims.has(name)) return claim(name)
-        claims.set(name, mine)
-        return Effect.void
-      })
-    })
-
   const told = (keyed: Keyed, stored: { readonly session: SessionId; readonly run: RunId }, isLive: boolean) =>
     Effect.gen(function* () {
       const { run, session } = stored
@@ -85,10 +72,14 @@ export const make = (store: typeof SessionStore.Service) => {
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           const name = nameOf(keyed)
-          yield* restore(claim(name))
-          const mine = claims.get(name)
+          const mine = yield* Deferred.make<void>()
+          // Nothing is held while it waits, and what it holds is let go of below.
+          for (let other = claims.get(name); other !== undefined; other = claims.get(name)) {
+            yield* restore(Deferred.await(other))
+          }
+          claims.set(name, mine)
           const release = Effect.suspend(() => {
-            if (mine === undefined || claims.get(name) !== mine) return Effect.void
+            if (claims.get(name) !== mine) return Effect.void
             claims.delete(name)
             return Effect.asVoid(Deferred.succeed(mine, undefined))
           })

@@ -8,6 +8,7 @@ import { CacheGroup } from "./cache.ts"
 import { ChatGroup } from "./chat.ts"
 import { CertificatesGroup } from "./certificates.ts"
 import { CredentialsGroup } from "./credentials.ts"
+import { EventsGroup } from "./events.ts"
 import { base } from "./failures.ts"
 import { HealthGroup } from "./health.ts"
 import { HistoryGroup } from "./history.ts"
@@ -26,6 +27,7 @@ export const Api = base
   .add(AgentsGroup)
   .add(RunsGroup)
   .add(ChatGroup)
+  .add(EventsGroup)
   .add(ApprovalsGroup)
   .add(SessionsGroup)
   .add(BudgetGroup)
@@ -49,6 +51,7 @@ export type GroupName =
   | "agents"
   | "runs"
   | "chat"
+  | "events"
   | "approvals"
   | "sessions"
   | "budget"
