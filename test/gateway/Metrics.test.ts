@@ -231,26 +231,26 @@ describe("requests", () => {
 
 describe("the text format", () => {
   it("gives names, labels and help back as they were, whatever they hold", () => {
+    const special = fc.array(fc.constantFrom("\\", "\n", '"', "n", "{", "}", ",", "=", " ", "ü"), { maxLength: 12 })
+    const any = fc.oneof(
+      special.map((parts) => parts.join("")),
+      fc.string({ unit: "binary" })
+    )
     fc.assert(
-      fc.property(
-        fc.string({ unit: "binary" }),
-        fc.string({ unit: "binary" }),
-        fc.integer({ min: 0 }),
-        (label, help, n) => {
-          const metric = Metric.counter(`test.${label.length}-x`, { description: `h${help}`, incremental: true }).pipe(
-            Metric.tagged("la bel", label)
-          )
-          metric.unsafeUpdate(n, [])
-          const pair = Metric.unsafeSnapshot().find(
-            ({ metricKey }) => metricKey.tags[0]?.value === label && metricKey.name === `test.${label.length}-x`
-          )
-          assert(pair !== undefined)
-          const [family] = parse(render([pair])).values()
-          assert.strictEqual(family?.samples[0]?.labels["la_bel"], label)
-          assert.strictEqual(family?.type, "counter")
-          assert.isTrue(family?.help?.startsWith("h"))
-        }
-      ),
+      fc.property(any, any, fc.integer({ min: 0 }), (label, help, n) => {
+        const metric = Metric.counter(`test.${label.length}-x`, { description: `h${help}`, incremental: true }).pipe(
+          Metric.tagged("la bel", label)
+        )
+        metric.unsafeUpdate(n, [])
+        const pair = Metric.unsafeSnapshot().find(
+          ({ metricKey }) => metricKey.tags[0]?.value === label && metricKey.name === `test.${label.length}-x`
+        )
+        assert(pair !== undefined)
+        const [family] = parse(render([pair])).values()
+        assert.strictEqual(family?.samples[0]?.labels["la_bel"], label)
+        assert.strictEqual(family?.type, "counter")
+        assert.isTrue(family?.help?.startsWith("h"))
+      }),
       { numRuns: 200 }
     )
   })
