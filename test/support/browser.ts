@@ -59,6 +59,7 @@ export interface Watched {
 export const newPage = (context: BrowserContext) =>
   Effect.promise(async (): Promise<Watched> => {
     const page = await context.newPage()
+    page.setDefaultTimeout(30_000)
     const complaints: Array<string> = []
     page.on("console", (message) => {
       if (["error", "warning"].includes(message.type())) complaints.push(`${message.type()}: ${message.text()}`)
