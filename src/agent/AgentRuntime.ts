@@ -102,6 +102,8 @@ export class AgentRuntime extends Context.Tag("ai-desk/agent/AgentRuntime")<
     ) => Stream.Stream<RunEvent, RunError | NothingToResume>
     /** Stops a run; returns when it has ended. False when no such run is going on. */
     readonly stop: (run: RunId) => Effect.Effect<boolean>
+    /** Ends all runs as interrupted, and begins no more: the gateway stops. Returns when they have ended. */
+    readonly close: Effect.Effect<void>
   }
 >() {}
 
@@ -437,13 +439,12 @@ const make = Effect.gen(function* () {
         .pipe(Effect.flatMap((known) => Effect.forEach(known, emit, { discard: true })))
     })
 
+  const close = Effect.suspend(() => {
+    closing = true
+    return Fiber.interruptAll(Chunk.fromIterable(running.values()))
+  })
   // Before the layers under this one close: what runs is ended, and its log says why.
-  yield* Effect.addFinalizer(() =>
-    Effect.suspend(() => {
-      closing = true
-      return Fiber.interruptAll(Chunk.fromIterable(running.values()))
-    })
-  )
+  yield* Effect.addFinalizer(() => close)
 
   return AgentRuntime.of({
     run: (request) => streamed(runOne(request)),
@@ -454,7 +455,8 @@ const make = Effect.gen(function* () {
       Effect.suspend(() => {
         const fiber = running.get(run)
         return fiber === undefined ? Effect.succeed(false) : Effect.as(Fiber.interrupt(fiber), true)
-      })
+      }),
+    close
   })
 })
 

@@ -34,6 +34,10 @@ export interface Site {
   readonly parts: ReadonlyArray<Dispatch.Part>
   /** What only the control socket offers. */
   readonly control: ReadonlyArray<Dispatch.Part>
+  /** Loads what the first message needs, so that it does not have to wait. Fails with why it cannot be had. */
+  readonly warm: Effect.Effect<void, Dispatch.StartProblem>
+  /** Ends all runs, so that their logs and whoever watches them are told. */
+  readonly endRuns: Effect.Effect<void>
 }
 
 export interface How {
@@ -59,8 +63,11 @@ export interface Running {
 
 /** A person who stops a gateway waits no longer than ten seconds for all of this together, ms. */
 const finishMs = 4_000
-const interruptMs = 3_000
-const closeMs = 2_500
+const endRunsMs = 2_000
+const interruptMs = 1_500
+const closeMs = 2_000
+/** For the last words of ended runs to go out. */
+const lastWordsMs = 250
 
 /** Waits for the effect, but not for long; what is not done by then goes on without us. */
 const within = (millis: number, effect: Effect.Effect<unknown>): Effect.Effect<boolean> =>
@@ -181,6 +188,11 @@ const start = <E>(how: How, build: Effect.Effect<Site, E, Scope.Scope>, settingU
     yield* Effect.addFinalizer((exit) => Scope.close(announced, exit))
     yield* follow(site, listening)
     yield* drain.ready
+    yield* site.warm.pipe(
+      Effect.catchAll(({ message }) => Effect.logWarning(`messages cannot be answered: ${message}`)),
+      Effect.interruptible,
+      Effect.forkScoped
+    )
     yield* Effect.logInfo(`listening on ${announcement.url}`)
 
     const both = [serving, control.serving]
@@ -199,6 +211,11 @@ const start = <E>(how: How, build: Effect.Effect<Site, E, Scope.Scope>, settingU
         ))
       ) {
         yield* Effect.logInfo("ending what still goes on")
+        yield* within(endRunsMs, site.endRuns)
+        yield* within(
+          lastWordsMs,
+          each((one) => one.idle)
+        )
         yield* within(
           interruptMs,
           each((one) => one.interrupt)

@@ -47,7 +47,7 @@ describe("a verb says the same", () => {
     () =>
       Effect.gen(function* () {
         const place = yield* Path.place()
-        const around = { cwd: place.dir, env: place.options.env }
+        const around = { cwd: place.dir, env: place.options.env ?? {} }
         const all = Effect.forEach(verbs, (line) =>
           Effect.map(cli(line.split(" "), around), ({ code, stderr, stdout }) => ({
             line,
@@ -82,7 +82,7 @@ describe("a verb says the same", () => {
       yield* serve(place)
       const other = join(place.dir, "other.json")
       writeFileSync(other, JSON.stringify({ agents: { list: [{ id: "else", workspace: "./workspace" }] } }))
-      const around = { cwd: place.dir, env: place.options.env }
+      const around = { cwd: place.dir, env: place.options.env ?? {} }
       expect((yield* cli(["agent", "list", "--config", other], around)).stdout).toContain("else")
       const refused = yield* cli(["key", "rotate", "--config", other], around)
       expect(refused.code).toBe(5)
@@ -136,13 +136,13 @@ describe("a gateway that goes away", () => {
       Effect.gen(function* () {
         const place = yield* Path.place()
         yield* pretender(place, answer)
-        const ended = yield* cli(["budget", "show"], { cwd: place.dir, env: place.options.env })
+        const ended = yield* cli(["budget", "show"], { cwd: place.dir, env: place.options.env ?? {} })
         expect(ended.code).toBe(5)
         expect(ended.stderr.split("\n")[0]).toBe(
           "error: the gateway (process 4242) ended before it had answered; what was asked may or may not have been done"
         )
         expect(ended.stdout).toBe("")
-        const json = yield* cli(["budget", "show", "--json"], { cwd: place.dir, env: place.options.env })
+        const json = yield* cli(["budget", "show", "--json"], { cwd: place.dir, env: place.options.env ?? {} })
         expect(JSON.parse(json.stderr)).toMatchObject({ error: "GatewayLost" })
       })
     )
@@ -156,7 +156,7 @@ describe("a gateway that goes away", () => {
         response.writeHead(200, { "content-type": "text/event-stream" }).write(": hello\n\n")
         setImmediate(() => request.socket.destroy())
       })
-      const ended = yield* cli(["agent", "test", "hello"], { cwd: place.dir, env: place.options.env })
+      const ended = yield* cli(["agent", "test", "hello"], { cwd: place.dir, env: place.options.env ?? {} })
       expect(ended).toMatchObject({ code: 5, stdout: "" })
       expect(ended.stderr).toContain("ended before it had answered")
     })
@@ -166,7 +166,7 @@ describe("a gateway that goes away", () => {
     Effect.gen(function* () {
       const place = yield* Path.place()
       yield* pretender(place, (_, response) => response.writeHead(404).end("{}"))
-      const ended = yield* cli(["budget", "show"], { cwd: place.dir, env: place.options.env })
+      const ended = yield* cli(["budget", "show"], { cwd: place.dir, env: place.options.env ?? {} })
       expect(ended.stderr).toContain("fix: restart it, so that both are of one release")
     })
   )
@@ -176,7 +176,7 @@ describe("a gateway that goes away", () => {
       const place = yield* Path.place()
       yield* Effect.scoped(pretender(place, () => undefined))
       rmSync(join(place.dataDir, "control.sock"), { force: true })
-      expect(yield* cli(["agent", "list"], { cwd: place.dir, env: place.options.env })).toMatchObject({ code: 0 })
+      expect(yield* cli(["agent", "list"], { cwd: place.dir, env: place.options.env ?? {} })).toMatchObject({ code: 0 })
     })
   )
 })
