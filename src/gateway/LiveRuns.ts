@@ -259,7 +259,7 @@ const make = Effect.gen(function* () {
           })
       )
       const [of = "", n = ""] = (after ?? "").split(".")
-      const known = of === epoch ? hub.indexAfter(Number(n)) : null
+      const known = of === epoch && /^\d{1,15}$/.test(n) ? hub.indexAfter(Number(n)) : null
       let index = known ?? hub.end()
       const take = (most: number) => {
         const entries = hub.slice(index, most)
