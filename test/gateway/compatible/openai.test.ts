@@ -390,6 +390,29 @@ describe("errors, as the client raises them", () => {
     })
   )
 
+  it.scopedLive("an answer that was begun is never continued by another: whole it is left out, streamed it ends", () =>
+    Effect.gen(function* () {
+      const { fakes, url } = yield* stage
+      const client = Compatible.openAiAt(url, "client")
+      const asked = { model: models.lab, messages: [user("hi")], temperature: 1 }
+      const script = [
+        { kind: "answer" as const, text: "Half of what was to", failsWith: "internal" as const, deltaChars: 4 },
+        { kind: "answer" as const, text: "Whole." }
+      ]
+      fakes.lab.script(script)
+      const whole = yield* promise(() => client.chat.completions.create(asked))
+      assert.strictEqual(whole.choices[0]?.message.content, "Whole.")
+      fakes.lab.script(script)
+      let seen = ""
+      yield* refusedWith(OpenAI.APIError, async () => {
+        for await (const chunk of await client.chat.completions.create({ ...asked, stream: true })) {
+          seen += chunk.choices[0]?.delta.content ?? ""
+        }
+      })
+      assert.notInclude(seen, "Whole")
+    })
+  )
+
   it.scopedLive("what cannot be carried is refused by name and place", () =>
     Effect.gen(function* () {
       const { asked, url } = yield* stage
