@@ -246,7 +246,7 @@ describe("in certificate mode", () => {
     Effect.gen(function* () {
       const auth = yield* Auth
       const end = pin(key, ["owner"])
-      yield* Effect.sync(() => pin(limited, ["chat"]))
+      const endLimited = pin(limited, ["chat"])
       const caller = yield* ask(from(home, { certificate: key }))
       assert.deepInclude(caller, { principal: owner, by: "certificate", scopes: ["owner"] })
       const phone = yield* ask(from(home, { certificate: limited }))
@@ -276,6 +276,7 @@ describe("in certificate mode", () => {
       yield* Effect.yieldNow()
       yield* end
       yield* Fiber.join(served)
+      yield* endLimited
     }).pipe(Effect.provide(authOf({ mode: "certificate" })))
   )
 })

@@ -1,9 +1,10 @@
 /** Logging in, tokens and passwords over HTTP, by the real handlers; and every endpoint against every scope. */
 import * as HttpApi from "@effect/platform/HttpApi"
+import type * as HttpRouter from "@effect/platform/HttpRouter"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Redacted, Schema } from "effect"
+import { Context, Effect, Fiber, Redacted, Schema } from "effect"
 import { Api } from "../../../src/contract/Api.ts"
-import { Calls, Chats, Open, Owns, Reads, type Refused, Sees } from "../../../src/contract/access.ts"
+import { Calls, Chats, Open, Owns, Reads, Sees } from "../../../src/contract/access.ts"
 import { LoginApi } from "../../../src/contract/login.ts"
 import { TokensApi } from "../../../src/contract/tokens.ts"
 import { LoggedIn, NewToken } from "../../../src/domain/Access.ts"
@@ -183,7 +184,8 @@ describe("every endpoint", () => {
   const lets = (rule: Rule, caller: CallerInfo) =>
     Effect.gen(function* () {
       // Typed as if it looked at the request; whether it does shows at once, for there is none here.
-      const check = (yield* rules[rule]) as Effect.Effect<void, Refused>
+      const nothing = Context.unsafeMake<HttpRouter.HttpRouter.Provided>(new Map())
+      const check = Effect.provide(yield* rules[rule], nothing)
       return yield* Effect.match(Effect.provideService(check, Caller, caller), {
         onFailure: (error) => error._tag,
         onSuccess: () => "passes"
