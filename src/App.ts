@@ -418,7 +418,7 @@ export const serve = (options: AppOptions, how: How & Surface, part: Parts = par
     const { path } = yield* Settings.whereabouts({ configPath: options.config, cwd: options.cwd, env: options.env })
     if (path !== null || options.config !== undefined) {
       const { layer } = yield* Effect.promise(() => import("./gateway/Telemetry.ts"))
-      const telemetry = Layer.provide(layer, stack(options, part, "gateway", links).ground)
+      const telemetry = Layer.provide(layer(how.version), stack(options, part, "gateway", links).ground)
       return yield* Effect.provide(Gateway.serve(how, site), yield* Layer.toRuntime(telemetry))
     }
     const SettingUp = yield* Effect.promise(() => import("./gateway/setup/SettingUp.ts"))

@@ -8,7 +8,6 @@
  * none is named.
  */
 import { Effect, Layer, Redacted, Schedule } from "effect"
-import manifest from "../../package.json" with { type: "json" }
 import { redactText } from "../kernel/Redaction.ts"
 import { Settings } from "../kernel/Settings.ts"
 
@@ -109,7 +108,7 @@ const lastWords = "500 millis"
 /** How often the process's own figures are taken, and all figures sent. */
 const metricsEvery = "10 seconds"
 
-const exporting = (otlpUrl: string, headers: Readonly<Record<string, string>>) =>
+const exporting = (version: string, otlpUrl: string, headers: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
     const Tracer = yield* Effect.promise(() => import("@effect/opentelemetry/OtlpTracer"))
     const MetricsExport = yield* Effect.promise(() => import("@effect/opentelemetry/OtlpMetrics"))
@@ -119,7 +118,7 @@ const exporting = (otlpUrl: string, headers: Readonly<Record<string, string>>) =
     const { sampler } = yield* Effect.promise(() => import("./Metrics.ts"))
     const base = otlpUrl.replace(/\/+$/, "")
     const common = {
-      resource: { serviceName: "ai-desk", serviceVersion: manifest.version },
+      resource: { serviceName: "ai-desk", serviceVersion: version },
       headers,
       shutdownTimeout: lastWords
     } as const
@@ -146,18 +145,19 @@ const exporting = (otlpUrl: string, headers: Readonly<Record<string, string>>) =
   })
 
 /** Empty when `telemetry.otlpUrl` is not set; it is read once, at the start. */
-export const layer: Layer.Layer<never, never, Settings> = Layer.unwrapEffect(
-  Effect.gen(function* () {
-    const { config, telemetryHeaders } = yield* (yield* Settings).current
-    const { otlpUrl } = config.telemetry
-    if (otlpUrl === undefined) return Layer.empty
-    const headers = telemetryHeaders === undefined ? {} : parseHeaders(Redacted.value(telemetryHeaders))
-    if (headers === undefined) {
-      yield* Effect.logError(
-        `nothing is exported: ${config.telemetry.headersEnv} does not hold headers as name=value,name=value`
-      )
-      return Layer.empty
-    }
-    return yield* exporting(otlpUrl, headers)
-  })
-)
+export const layer = (version: string): Layer.Layer<never, never, Settings> =>
+  Layer.unwrapEffect(
+    Effect.gen(function* () {
+      const { config, telemetryHeaders } = yield* (yield* Settings).current
+      const { otlpUrl } = config.telemetry
+      if (otlpUrl === undefined) return Layer.empty
+      const headers = telemetryHeaders === undefined ? {} : parseHeaders(Redacted.value(telemetryHeaders))
+      if (headers === undefined) {
+        yield* Effect.logError(
+          `nothing is exported: ${config.telemetry.headersEnv} does not hold headers as name=value,name=value`
+        )
+        return Layer.empty
+      }
+      return yield* exporting(version, otlpUrl, headers)
+    })
+  )

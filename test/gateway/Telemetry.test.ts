@@ -21,7 +21,10 @@ const traced = (message: string, telemetry: (url: string) => object, env: Readon
     })
     const events = yield* Effect.gen(function* () {
       const runtime = yield* Layer.toRuntime(
-        Layer.provide(layer, Settings.layer({ configPath: place.config, cwd: place.dir, env: place.options.env }))
+        Layer.provide(
+          layer("1.2.3"),
+          Settings.layer({ configPath: place.config, cwd: place.dir, env: place.options.env })
+        )
       )
       return yield* Path.run(message).pipe(
         Effect.provide(Path.agentLayer(place)),
@@ -60,6 +63,7 @@ describe("telemetry", () => {
       assert.strictEqual(tool.traceId, agent.traceId)
       for (const resource of Collector.resourcesOf(received)) {
         assert.strictEqual(Collector.attribute(resource, "service.name"), "ai-desk")
+        assert.strictEqual(Collector.attribute(resource, "service.version"), "1.2.3")
       }
       const metrics = received.filter(({ path }) => path === "/v1/metrics")
       assert.isAbove(metrics.length, 0)
