@@ -154,15 +154,12 @@ export const redactValue = (value: unknown): unknown => {
   }
 }
 
-/** Shorter beginnings of a secret tell nothing of it, and are not held back. */
-const tellingPrefix = 4
-
-/** So many characters at the end of a text could be the beginning of a registered secret. */
+/** So many characters at the end of a text could be the beginning of a registered secret. One is enough: shown, it would hide the secret from what comes next. */
 const heldAtEnd = (text: string): number => {
   let most = 0
   const last = text.at(-1)
   for (const needle of needles) {
-    for (let length = Math.min(needle.length - 1, text.length); length > most && length >= tellingPrefix; length--) {
+    for (let length = Math.min(needle.length - 1, text.length); length > most; length--) {
       if (needle[length - 1] === last && text.endsWith(needle.slice(0, length))) most = length
     }
   }
