@@ -23,7 +23,7 @@ class Socket extends EventTarget {
 
 const setUp = (good = true) => {
   const sockets: Array<Socket> = []
-  const timers = new Set<{ readonly at: number; readonly then: () => void }>()
+  const timers = new Set<{ readonly at: number; readonly run: () => void }>()
   const states: Array<State> = []
   const frames: Array<string> = []
   let now = 0
@@ -36,8 +36,8 @@ const setUp = (good = true) => {
         // As much of a WebSocket as is looked at.
         return socket as unknown as WebSocket
       },
-      after: (millis, then) => {
-        const timer = { at: now + millis, then }
+      after: (millis, run) => {
+        const timer = { at: now + millis, run }
         timers.add(timer)
         return () => timers.delete(timer)
       },
@@ -48,7 +48,7 @@ const setUp = (good = true) => {
     now += millis
     for (const timer of [...timers].filter(({ at }) => at <= now)) {
       timers.delete(timer)
-      timer.then()
+      timer.run()
     }
     await Promise.resolve()
     await Promise.resolve()

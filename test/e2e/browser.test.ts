@@ -14,6 +14,16 @@ import { launch, newPage } from "../support/browser.ts"
 import { listening, onboarded, start } from "../support/desk.ts"
 import { tempDir } from "../support/tempdir.ts"
 
+interface Shown {
+  readonly textContent: string | null
+}
+/** The page's own, in the functions that run there; as much of it as they look at. */
+declare const document: {
+  readonly activeElement: Shown | null
+  readonly querySelector: (selector: string) => Shown | null
+  readonly querySelectorAll: (selector: string) => Iterable<Shown> & { readonly length: number }
+}
+
 const act = <A>(step: () => Promise<A>) => Effect.promise(step)
 
 const logIn = (page: Page, url: string, token: string) =>
@@ -36,7 +46,8 @@ const ended = (page: Page, runs = 1) =>
   act(() =>
     page.waitForFunction(
       (count) =>
-        [...document.querySelectorAll(".note")].filter((note) => /^\$/.test(note.textContent ?? "")).length >= count,
+        [...document.querySelectorAll(".note")].filter((note) => (note.textContent ?? "").startsWith("$")).length >=
+        count,
       runs
     )
   )
