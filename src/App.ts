@@ -410,7 +410,7 @@ export const serve = (options: AppOptions, how: How & Surface, part: Parts = par
             agent,
             yield* Effect.promise(() => import("./agent/AgentRuntime.ts").then((m) => m.AgentRuntime))
           ).close
-          yield* handler("runs")
+          yield* Effect.asVoid(handler("runs"))
         }),
         endRuns: Effect.suspend(() => endRuns)
       }
