@@ -88,10 +88,13 @@ describe("a session's tool calls, with nothing replaced", () => {
       expect(readFileSync(join(workspace, "a/notes.txt"), "utf8")).toBe("two\n")
 
       yield* approvals.attach
+      const changes = yield* approvals.changes
       yield* Effect.forkScoped(
-        Stream.runForEach(approvals.stream, ({ callHash, id, tool }) =>
-          Effect.orDie(approvals.answer({ id, callHash, approve: tool === "write_file", scope: "once" }))
-        )
+        Stream.runForEach(changes, (change) => {
+          if (change._tag === "ApprovalClosed") return Effect.void
+          const { callHash, id, tool } = change.request
+          return Effect.orDie(approvals.answer({ id, callHash, approve: tool === "write_file", scope: "once" }))
+        })
       )
       expect((yield* call("write_file", { path: "b", content: "by leave" })).how).toBe("ran")
       expect((yield* call("execute_command", { command: "rm b" })).how).toBe("denied")
