@@ -76,7 +76,8 @@ module.exports = {
     only("processes-have-one-home", { path: "^(node:)?child_process$" }, [
       "tools/Sandbox\\.ts$",
       "tools/sandbox/",
-      "cli/Daemon\\.ts$"
+      "cli/Daemon\\.ts$",
+      "cli/control/Detached\\.ts$"
     ]),
     only("vendor-SDKs-stay-in-providers", { path: "node_modules/(@anthropic-ai|@google/genai|openai)/" }, [
       "model/providers/"

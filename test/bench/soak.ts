@@ -16,6 +16,8 @@ import { join } from "node:path"
 import { setTimeout as pause } from "node:timers/promises"
 import { WebSocket } from "ws"
 
+const say = (line: string): void => void process.stdout.write(`${line}\n`)
+
 const minutes = Number(process.argv[2] ?? "15")
 /** Over 15 minutes of load, noise of the garbage collector included; a leak of 1 KB a request is twenty times that. */
 const limitMbPerHour = 60
@@ -58,6 +60,7 @@ const announcement = async (): Promise<{ readonly url: string }> => {
     try {
       return JSON.parse(readFileSync(join(dir, "data/gateway.json"), "utf8"))
     } catch {
+      // Not yet.
       await pause(50)
     }
   }
@@ -75,7 +78,7 @@ const counts = { completions: 0, streams: 0, chats: 0, cut: 0, events: 0, questi
 const expect = (ok: boolean, what: string): void => {
   if (ok) return
   counts.wrong += 1
-  console.error(`wrong: ${what}`)
+  say(`wrong: ${what}`)
 }
 
 const end = Date.now() + minutes * 60_000
@@ -223,13 +226,13 @@ const thirds = [0, 1, 2].map((i) =>
   samples.slice(Math.floor((i * samples.length) / 3), Math.floor(((i + 1) * samples.length) / 3))
 )
 const average = (points: typeof samples) => points.reduce((sum, { mb }) => sum + mb, 0) / points.length
-console.log(JSON.stringify(counts))
-console.log(
+say(JSON.stringify(counts))
+say(
   `resident: ${idle.toFixed(0)} MB idle; by thirds ${thirds.map((t) => average(t).toFixed(0)).join(", ")} MB; ` +
     `slope over the second half ${rise.toFixed(1)} MB/h; at most ${Math.max(...samples.map(({ mb }) => mb)).toFixed(0)} MB`
 )
-console.log(`descriptors: ${samples[0]?.fds} at first, ${samples.at(-1)?.fds} at last`)
-console.log(
+say(`descriptors: ${samples[0]?.fds} at first, ${samples.at(-1)?.fds} at last`)
+say(
   `audit log: ${report.includes('"ok":true') || report.includes('"ok": true') ? "verifies" : report}; exit code ${code}`
 )
 process.exitCode = counts.wrong === 0 && rise <= limitMbPerHour && code === 0 ? 0 : 1

@@ -11,7 +11,7 @@ afterAll(() => rmSync(cwd, { recursive: true, force: true }))
 
 /** The words, then what the one message must hold. */
 const cases: ReadonlyArray<readonly [words: ReadonlyArray<string>, says: RegExp, stdin?: string]> = [
-  [["agnt"], /ai-desk: expected one of onboard, agent, .*found "agnt"/],
+  [["agnt"], /ai-desk: expected one of onboard, gateway, .*found "agnt"/],
   [["--nope"], /ai-desk: expected one of .*found "--nope"/],
   [[""], /ai-desk: expected one of .*found nothing/],
   [["__proto__"], /found "__proto__"/],
