@@ -76,11 +76,9 @@ const Gateway = Schema.Struct({
   ),
   reverseProxy: may(
     Schema.Struct({
-      trusted: Schema.Array(Cidr)
-        .pipe(Schema.minItems(1), Schema.maxItems(32))
-        .annotations({
-          description: "Addresses of the proxy, such as 127.0.0.1/32; X-Forwarded-For counts from these only."
-        }),
+      trusted: Schema.Array(Cidr).pipe(Schema.minItems(1), Schema.maxItems(32)).annotations({
+        description: "Addresses of the proxy, such as 127.0.0.1/32; X-Forwarded-For counts from these only."
+      }),
       publicUrl: Url.annotations({ description: "Address under which people reach the gateway through it; https." })
     }),
     "A reverse proxy with TLS in front."
