@@ -125,9 +125,11 @@ export const attach = (server: HttpServer, first: App): Effect.Effect<Serving, n
         if (response !== undefined) return response
         response = new ServerResponse(source)
         response.shouldKeepAlive = false
-        if (upgraded) return response.destroy()
+        if (upgraded || socket.destroyed || !socket.writable) return response.destroy()
         // Node's own server does the same with the same socket.
         response.assignSocket(socket as NetSocket)
+        const last = response
+        socket.once("close", () => last.destroy())
         return response.once("finish", () => socket.end())
       }
       const upgrade = Socket.fromWebSocket(
