@@ -23,7 +23,7 @@ const Refusal = Schema.Struct({ message: Schema.String })
 
 const fromFrame = (frame: Sse.Event): Effect.Effect<RunEvent, RunFailure | RunRefused> =>
   Effect.gen(function* () {
-    if (frame.event === "failed") return yield* Effect.fail(yield* decodeFailure(frame.data))
+    if (frame.event === "failed") return yield* yield* decodeFailure(frame.data)
     return yield* decodeEvent(frame.data)
   }).pipe(
     Effect.catchTag(

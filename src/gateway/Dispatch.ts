@@ -57,16 +57,17 @@ export const done: App = Effect.succeed(HttpServerResponse.empty())
 
 /** The first part that answers the path does. */
 export const make = (parts: ReadonlyArray<Part>): Effect.Effect<App> =>
-  Effect.gen(function* () {
-    const started = yield* Effect.forEach(parts, ({ answers, app }) =>
+  Effect.map(
+    Effect.forEach(parts, ({ answers, app }) =>
       Effect.map(Effect.cached(Effect.catchAll(app, (problem) => Effect.succeed(cannotStart(problem)))), (cached) => ({
         answers,
         app: cached
       }))
-    )
-    return Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) => {
-      const path = pathOf(url)
-      const part = started.find(({ answers }) => answers(path))
-      return part === undefined ? Refusals.notFound : Effect.flatten(part.app)
-    })
-  })
+    ),
+    (started) =>
+      Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) => {
+        const path = pathOf(url)
+        const part = started.find(({ answers }) => answers(path))
+        return part === undefined ? Refusals.notFound : Effect.flatten(part.app)
+      })
+  )

@@ -4,7 +4,7 @@
  * longer to load than most answers take to come.
  */
 import { type IncomingMessage, request as httpRequest } from "node:http"
-import { Readable } from "node:stream"
+import { PassThrough, Readable } from "node:stream"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -27,19 +27,15 @@ const textOf = (incoming: IncomingMessage, lost: GatewayLost): Promise<string> =
 }
 
 /** Starts to read what comes, so it is made once. */
-const streamOf = (incoming: IncomingMessage, lost: GatewayLost) =>
-  Readable.toWeb(
-    Readable.from(
-      (async function* () {
-        try {
-          yield* incoming
-        } catch {
-          throw lost
-        }
-      })(),
-      { objectMode: false }
-    )
-  )
+const streamOf = (incoming: IncomingMessage, lost: GatewayLost) => {
+  const through = new PassThrough()
+  incoming
+    .once("error", () => through.destroy(lost))
+    // After the end it changes nothing.
+    .once("close", () => (incoming.complete ? undefined : through.destroy(lost)))
+    .pipe(through)
+  return Readable.toWeb(through)
+}
 
 /** As much of the web's Response as is looked at. */
 const responseOf = (incoming: IncomingMessage, lost: GatewayLost) => {

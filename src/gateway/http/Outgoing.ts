@@ -27,6 +27,8 @@ const streamed = (to: ServerResponse, stream: Stream.Stream<Uint8Array, unknown>
     const open = () => drained.unsafeOpen()
     to.on("drain", open).on("close", open)
     return stream.pipe(
+      // Of whatever kind it is: the answer has begun, so a failure can only be cut off and logged.
+      Stream.orDie,
       Stream.runForEachChunk((chunk) => {
         if (Chunk.isEmpty(chunk)) return Effect.void
         let room = true
