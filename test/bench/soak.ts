@@ -25,13 +25,19 @@ const entry = join(import.meta.dirname, "../../dist/ai-desk.js")
 
 const dir = mkdtempSync(join(tmpdir(), "ai-desk-soak-"))
 mkdirSync(join(dir, "workspace"))
+/** Out of reach: what the caps do is tested elsewhere. */
+const cap = { tokens: 100_000_000_000, cost: 1000, action: "block" }
 writeFileSync(join(dir, "workspace/notes.md"), "# Notes\nBuy milk.\n")
 writeFileSync(
   join(dir, "ai-desk.json"),
   JSON.stringify({
     gateway: { port: 0, rateLimit: { maxPerSecond: 10_000, maxConnections: 2000 }, auth: { maxFailedAttempts: 1000 } },
     agents: {
-      defaults: { model: { primary: "rehearsal/rehearsal-1" }, tools: { profile: "readonly" } },
+      defaults: {
+        model: { primary: "rehearsal/rehearsal-1" },
+        tools: { profile: "readonly" },
+        budget: { daily: cap, monthly: cap }
+      },
       list: [{ id: "main", default: true, workspace: "./workspace" }]
     }
   }),
