@@ -66,7 +66,7 @@ export interface RunRequest {
 
 /** Every text of the person in it is scanned as the message is; the rest counts as untrusted. */
 export interface GivenHistory {
-  /** The client's system prompt. */
+  /** The client's system prompt: what is found in it is recorded, and blocks nothing. */
   readonly instructions: string
   readonly messages: ReadonlyArray<Message>
 }
@@ -231,7 +231,9 @@ const make = Effect.gen(function* () {
       const before = yield* Clock.currentTimeNanos
       const given = request.history
       const earlier = (given?.messages ?? []).flatMap((message) => (message._tag === "User" ? [textOf(message)] : []))
-      const others = [given?.instructions ?? "", ...earlier].filter((text) => text.trim() !== "")
+      const others = earlier.filter((text) => text.trim() !== "")
+      const { principal } = request
+      yield* Given.recordPrompt(scanner, audit, given?.instructions ?? "", { agent, principal, run })
       const verdict = yield* Effect.zipRight(
         Effect.forEach(others, scanner.scan, { discard: true }),
         scanner.scan(request.message)

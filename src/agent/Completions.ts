@@ -4,9 +4,9 @@
  *
  *   scan → accept → (cache → reserve → ask → settle) → end
  *
- * Guarantees: no model is asked before the client's system prompt and every text of the person was
- * scanned; results of the client's tools arrive framed and defused; an agent's chain and caps hold
- * for an agent, the default agent's caps for a raw model, the caller's allowance for both; what was
+ * Guarantees: no model is asked before every text of the person was scanned; what the scanner finds
+ * in the client's system prompt is recorded, and blocks nothing; results of the client's tools arrive
+ * framed and defused; an agent's chain and caps hold for an agent, the default agent's caps for a raw model, the caller's allowance for both; what was
  * asked and how it ended is in the audit log. Tool calls are the client's to run: nothing runs here.
  * Nothing is stored: the client carries the conversation, so there is no session to show or resume.
  */
@@ -119,10 +119,6 @@ const make = Effect.gen(function* () {
     data: AuditEvent["data"]
   ) => new AuditEvent({ type, agent: agent.id, principal, run, data }, true)
 
-  /** The person's texts are scanned by the pass itself, where they are new; the client's system prompt is not the owner's, so it is too. */
-  const scanned = (request: ModelRequest, instructions: string) =>
-    instructions === "" ? scanner.pass(request) : Effect.zipRight(scanner.scan(instructions), scanner.pass(request))
-
   /** As it is sent on: scanned, framed, under the owner's prompt where an agent is asked. */
   const accept = (completion: Completion, agent: Agent, run: RunId) =>
     Effect.gen(function* () {
@@ -145,7 +141,9 @@ const make = Effect.gen(function* () {
         },
         true
       )
-      const request = yield* scanned(made, system).pipe(
+      yield* Given.recordPrompt(scanner, audit, system, { agent, principal: completion.principal, run })
+      // The person's texts are scanned by the pass itself, where they are new.
+      const request = yield* scanner.pass(made).pipe(
         Effect.tapErrorTag("ThreatBlocked", ({ verdict }) =>
           audit.append(
             note("threat.blocked", agent, completion, run, {

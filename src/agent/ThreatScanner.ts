@@ -5,13 +5,17 @@
  *
  * What it holds: every user text of a passed request was allowed by the rules, and every tool result
  * in it is defused. Assistant texts and the system prompt pass as they are: the first were made by
- * the model that reads them again, the second is the owner's.
+ * the model that reads them again, the second is the owner's, or that of a program which holds a
+ * token of the owner's. Such a program's prompt is scanned for the record and never blocked: prompts
+ * of coding agents order a model about, as attacks do.
  */
 import { Context, Effect, Layer } from "effect"
+import type { PrincipalId } from "../domain/Ids.ts"
 import { type Message, textOf, ToolMessage, ToolResultPart, type UserMessage } from "../domain/Message.ts"
 import { ModelRequest } from "../domain/Model.ts"
 import { mintScanned, type Scanned } from "../domain/Proof.ts"
 import { ThreatBlocked, Verdict } from "../domain/Threat.ts"
+import { sha256Hex } from "../kernel/Crypto.ts"
 import { defuse } from "./threats/Defuse.ts"
 import { inspect } from "./threats/Inspect.ts"
 
@@ -26,6 +30,11 @@ export class ThreatScanner extends Context.Tag("ai-desk/agent/ThreatScanner")<
       origin: string
     ) => Effect.Effect<{ readonly text: string; readonly verdict: Verdict }>
     /**
+     * Scans the system prompt that a program of this principal's brought: never blocks. Null when the
+     * same text came from it lately, so that what is recorded of it is recorded once.
+     */
+    readonly scanPrompt: (text: string, principal: PrincipalId) => Effect.Effect<Verdict | null>
+    /**
      * Passes a whole request on to the router. Every user text in it that this process has not
      * already scanned is scanned now, so a request can only be minted by going through the rules.
      */
@@ -39,6 +48,9 @@ export const cannedReply = "This message was not passed on to the agent: it look
 /** Texts allowed lately, so that a message scanned at the door is not scanned again when it is sent on. */
 const rememberTexts = 256
 const rememberCharacters = 1_000_000
+
+/** By digest, so that prompts of any length take the same room. */
+const rememberPrompts = 1024
 
 const make = (): Context.Tag.Service<ThreatScanner> => {
   const texts = new Map<string, Verdict>()
@@ -74,6 +86,20 @@ const make = (): Context.Tag.Service<ThreatScanner> => {
     }
   })
 
+  const prompts = new Set<string>()
+
+  const scanPrompt = Effect.fn("ThreatScanner.scanPrompt")(function* (text: string, principal: PrincipalId) {
+    const digest = yield* Effect.sync(() => sha256Hex(JSON.stringify([principal, text])))
+    if (prompts.has(digest)) return null
+    const { score, findings } = inspect(text)
+    prompts.add(digest)
+    for (const oldest of prompts) {
+      if (prompts.size <= rememberPrompts) break
+      prompts.delete(oldest)
+    }
+    return new Verdict({ action: "allow", score, findings })
+  })
+
   const passUser = (message: UserMessage) => {
     // All parts as one text: an attack split over parts reads as one to the model too.
     const text = textOf(message)
@@ -106,7 +132,7 @@ const make = (): Context.Tag.Service<ThreatScanner> => {
     return mintScanned(unchanged ? request : new ModelRequest({ ...request, messages: [passedFirst, ...passedRest] }))
   })
 
-  return { scan, scanUntrusted, pass }
+  return { scan, scanUntrusted, scanPrompt, pass }
 }
 
 export const layer: Layer.Layer<ThreatScanner> = Layer.sync(ThreatScanner, make)

@@ -1,7 +1,8 @@
 /**
  * What goes over the wire at /v1/messages and /v1/messages/count_tokens. Fields that are not named
- * here are taken and ignored (`metadata`, `thinking`, `top_k`, `cache_control`: the gateway marks
- * prompts for the provider's cache by itself, …); fields that are named are checked.
+ * here are taken and ignored (`metadata`, `thinking`, `top_k`, `context_management`, `defer_loading`:
+ * all tools are offered at once; `cache_control`: the gateway marks prompts for the provider's cache
+ * by itself, …); fields that are named are checked.
  */
 import { Schema } from "effect"
 import { JsonObject, maybe, ModelName, OutputTokens, TopP } from "./openaiChat.ts"
@@ -9,7 +10,8 @@ import { JsonObject, maybe, ModelName, OutputTokens, TopP } from "./openaiChat.t
 const Id = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(256))
 const ToolName = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(128))
 
-const Inner = Schema.Struct({ type: Schema.String, text: maybe(Schema.String) })
+/** `text`; in a tool's result also `tool_reference`: a tool, by name, that a search for tools found. */
+const Inner = Schema.Struct({ type: Schema.String, text: maybe(Schema.String), tool_name: maybe(ToolName) })
 
 /** `text`, `tool_use`, `tool_result`; what a model thought is dropped. Others (images, documents) are refused by name. */
 export const Block = Schema.Struct({

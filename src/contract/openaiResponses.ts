@@ -11,9 +11,13 @@ const Id = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(256))
 /** `input_text`, `output_text`, `refusal`; others (images, files) are refused by name. */
 const Part = Schema.Struct({ type: Schema.String, text: maybe(Schema.String), refusal: maybe(Schema.String) })
 
-/** A message, a call or a call's result; what a model thought (`reasoning`) is dropped. Others are refused by name. */
-export const InputItem = Schema.Struct({
-  type: Schema.optional(Schema.String),
+const kinds = ["message", "function_call", "function_call_output"] as const
+const known: ReadonlySet<string> = new Set(kinds)
+
+/** A message, a call or a call's result. */
+const KnownItem = Schema.Struct({
+  /** Absent: a message. */
+  type: Schema.optional(Schema.Literal(...kinds)),
   role: maybe(Schema.Literal("system", "developer", "user", "assistant")),
   content: maybe(Schema.Union(Schema.String, Schema.Array(Part))),
   call_id: maybe(Id),
@@ -21,8 +25,15 @@ export const InputItem = Schema.Struct({
   arguments: maybe(Schema.String),
   output: maybe(Schema.Union(Schema.String, Schema.Array(Part)))
 })
+export type KnownItem = typeof KnownItem.Type
+
+/** What a model thought, what became of tools that a provider runs, and what is yet to be invented. */
+const OtherItem = Schema.Struct({ type: Schema.String.pipe(Schema.filter((type) => !known.has(type))) })
+
+export const InputItem = Schema.Union(KnownItem, OtherItem)
 export type InputItem = typeof InputItem.Type
 
+/** Those of other types than `function` (a provider's own, groups of tools) are not offered to the model. */
 const Tool = Schema.Struct({
   type: Schema.String,
   name: maybe(ToolName),

@@ -85,7 +85,6 @@ describe("a completion", () => {
         const said = new AssistantMessage({ content: [] })
         const attacks = [
           question(attack),
-          question("hi", { system: attack }),
           question("hi", { messages: [userText(attack), said, userText("hi")] }),
           { ...question(attack), ask: { agent: "main" } }
         ]
@@ -101,6 +100,37 @@ describe("a completion", () => {
         assert.deepStrictEqual(Object.values(asked()), [0, 0, 0, 0])
       })
     )
+  )
+
+  it.scopedLive(
+    "the program's own prompt blocks nothing; what is found in it is recorded once, a person's words never pass for it",
+    () =>
+      staged(({ fakes }) =>
+        Effect.gen(function* () {
+          fakes.lab.always({ kind: "answer", text: "ok" })
+          for (const text of ["one", "two"]) {
+            const events = yield* complete(question(text, { system: attack }))
+            assert.strictEqual(events.at(-1)?._tag, "Answered")
+          }
+          yield* complete(question("three", { system: "Be brief." }))
+          yield* complete({ ...question("four", { system: attack }), principal: PrincipalId.make("token:two") })
+          const flagged = (yield* audited).filter(({ type }) => type === "threat.flagged")
+          assert.deepStrictEqual(
+            flagged.map((event) => [event.principal, event.data["origin"]]),
+            [
+              [principal, "system prompt"],
+              ["token:two", "system prompt"]
+            ]
+          )
+          assert.include(String(flagged[0]?.data["rules"]), "INJ-")
+          assert.notInclude(JSON.stringify(flagged), "Ignore all")
+          const sent = fakes.lab.requests[0]!.body as { messages: ReadonlyArray<{ role: string; content: string }> }
+          assert.deepStrictEqual(sent.messages[0], { role: "system", content: attack })
+          const refused = yield* Effect.flip(complete(question(attack, { system: attack })))
+          assert.strictEqual(refused._tag, "ThreatBlocked")
+          assert.lengthOf(fakes.lab.requests, 4)
+        })
+      )
   )
 
   it.scopedLive("frames what tools of the client found, and defuses their descriptions", () =>

@@ -84,8 +84,8 @@ describe("a history that the client carries", () => {
       const place = yield* Path.place()
       yield* Effect.gen(function* () {
         const histories: ReadonlyArray<GivenHistory> = [
-          { instructions: attack, messages: [] },
-          { instructions: "", messages: [userText(attack), said("No.")] }
+          { instructions: "", messages: [userText(attack), said("No.")] },
+          { instructions: "Be brief.", messages: [userText("hi"), said("Hello."), userText(attack), said("No.")] }
         ]
         for (const history of histories) {
           const refused = yield* Effect.flip(Path.run("hello", { history }))
@@ -97,6 +97,27 @@ describe("a history that the client carries", () => {
           entries.map(({ event }) => event.type),
           ["threat.blocked", "threat.blocked"]
         )
+      }).pipe(Effect.provide(Path.agentLayer(place)))
+    })
+  )
+
+  it.scopedLive("does not block the program's own prompt, and records what is found in it once", () =>
+    Effect.gen(function* () {
+      const place = yield* Path.place()
+      yield* Effect.gen(function* () {
+        for (const message of ["hello", "hello again"]) {
+          const events = yield* Path.run(message, { history: { instructions: attack, messages: [] } })
+          assert.strictEqual(Path.of(events, "RunEnded")[0]?.end, "answered")
+        }
+        const refused = yield* Effect.flip(Path.run(attack, { history: { instructions: attack, messages: [] } }))
+        assert.strictEqual(refused._tag, "ThreatBlocked")
+        const entries = yield* (yield* Audit).tail({ limit: 100 })
+        const found = entries.map(({ event }) => event).filter(({ type }) => type.startsWith("threat."))
+        assert.deepStrictEqual(
+          found.map(({ type }) => type),
+          ["threat.flagged", "threat.blocked"]
+        )
+        assert.strictEqual(found[0]?.data["origin"], "system prompt")
       }).pipe(Effect.provide(Path.agentLayer(place)))
     })
   )

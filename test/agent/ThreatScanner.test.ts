@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { cannedReply, layer, ThreatScanner } from "../../src/agent/ThreatScanner.ts"
 import { rules } from "../../src/agent/threats/Inspect.ts"
-import { ToolCallId } from "../../src/domain/Ids.ts"
+import { PrincipalId, ToolCallId } from "../../src/domain/Ids.ts"
 import { untainted } from "../../src/domain/Labels.ts"
 import {
   AssistantMessage,
@@ -65,6 +65,24 @@ describe("ThreatScanner", () => {
       expect(verdict.findings.map((finding) => finding.rule)).toEqual(expect.arrayContaining(["INJ-001", "DEF-003"]))
       const again = yield* scanner.scanUntrusted(text, "http_fetch:example.org")
       expect(again.text).toBe(text)
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("never blocks a program's prompt, tells of each once, and does not let a person say the same", () =>
+    Effect.gen(function* () {
+      const scanner = yield* ThreatScanner
+      const one = PrincipalId.make("token:one")
+      const verdict = yield* scanner.scanPrompt(attack, one)
+      expect(verdict?.action).toBe("allow")
+      expect(verdict?.findings.map((finding) => finding.rule)).toContain("INJ-001")
+      expect(yield* scanner.scanPrompt(attack, one)).toBeNull()
+      expect(yield* scanner.scanPrompt(attack, PrincipalId.make("token:two"))).not.toBeNull()
+      expect((yield* Effect.flip(scanner.scan(attack)))._tag).toBe("ThreatBlocked")
+      expect((yield* Effect.flip(scanner.pass(request(userText(attack)))))._tag).toBe("ThreatBlocked")
+      // Bounded: what was seen long ago is told again.
+      for (let i = 0; i < 1024; i++) yield* scanner.scanPrompt(`prompt number ${i}`, one)
+      expect(yield* scanner.scanPrompt("prompt number 1023", one)).toBeNull()
+      expect(yield* scanner.scanPrompt(attack, one)).not.toBeNull()
     }).pipe(Effect.provide(layer))
   )
 

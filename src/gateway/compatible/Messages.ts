@@ -20,6 +20,14 @@ const thoughts: ReadonlySet<string> = new Set(["thinking", "redacted_thinking"])
 
 const missing = (where: string) => Either.left(invalid(where, `${where}: is missing`))
 
+/** A result may name tools that were found; all of them are offered anyway, so the name is what is left to say. */
+const found = (content: Block["content"]): Block["content"] =>
+  content === null || content === undefined || typeof content === "string"
+    ? content
+    : content.map((inner) =>
+        inner.type === "tool_reference" ? { type: "text", text: `tool: ${inner.tool_name ?? ""}` } : inner
+      )
+
 const readUser = (conversation: ReturnType<typeof builder>, blocks: ReadonlyArray<Block>, where: string) =>
   Either.gen(function* () {
     const texts: Array<string> = []
@@ -29,7 +37,7 @@ const readUser = (conversation: ReturnType<typeof builder>, blocks: ReadonlyArra
       else if (block.type === "tool_result") {
         const id = block.tool_use_id
         if (id === null || id === undefined) return yield* missing(`${at}.tool_use_id`)
-        const content = (yield* textsOf(block.content, `${at}.content`)).join("\n")
+        const content = (yield* textsOf(found(block.content), `${at}.content`)).join("\n")
         yield* conversation.result(id, content, block.is_error === true, `${at}.tool_use_id`)
       } else return yield* Either.left(unsupported(block.type, at))
     }

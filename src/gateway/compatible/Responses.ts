@@ -1,10 +1,13 @@
 /**
  * Responses: OpenAI's responses, to and from our form. Every event of a stream carries the next
- * sequence number; function calls are sent whole at the end of an answer, in their order.
+ * sequence number; function calls are sent whole at the end of an answer, in their order. Tools and
+ * items of types that are a provider's own are passed over: clients send them to whoever answers, and
+ * do without. What points to something that only a provider keeps is refused.
  */
 import { Either } from "effect"
 import type {
   InputItem,
+  KnownItem,
   OutputCall,
   OutputMessage,
   ResponseObject,
@@ -40,6 +43,12 @@ const formatOf = ({ text }: ResponsesRequest) => {
 const need = (value: string | null | undefined, where: string): Either.Either<string, CompatibleFailure> =>
   value === null || value === undefined ? Either.left(invalid(where, `${where}: is missing`)) : Either.right(value)
 
+const isKnown = (item: InputItem): item is KnownItem =>
+  item.type === undefined ||
+  item.type === "message" ||
+  item.type === "function_call" ||
+  item.type === "function_call_output"
+
 const readItem = (
   conversation: ReturnType<typeof builder>,
   instructions: Array<string>,
@@ -47,6 +56,10 @@ const readItem = (
   where: string
 ): Either.Either<void, CompatibleFailure> =>
   Either.gen(function* () {
+    if (!isKnown(item)) {
+      if (item.type !== "item_reference") return
+      return yield* Either.left(invalid(where, `${where}: this gateway keeps no items; send the item itself`))
+    }
     switch (item.type ?? "message") {
       case "message": {
         const texts = yield* textsOf(item.content, `${where}.content`)
@@ -67,14 +80,7 @@ const readItem = (
         const id = yield* need(item.call_id, `${where}.call_id`)
         const texts = yield* textsOf(item.output, `${where}.output`)
         yield* conversation.result(id, texts.join("\n"), false, `${where}.call_id`)
-        return
       }
-      case "reasoning":
-        return
-      default:
-        return yield* Either.left(
-          invalid(where, `${where}: items of type ${String(item.type).slice(0, 60)} are not supported by this gateway`)
-        )
     }
   })
 
@@ -93,10 +99,7 @@ export const read = (request: ResponsesRequest): Either.Either<Asked, Compatible
     }
     const named = []
     for (const [i, { description, name, parameters, type }] of (request.tools ?? []).entries()) {
-      if (type !== "function" || typeof name !== "string") {
-        return yield* Either.left(invalid(`tools.${i}`, `tools.${i}: only tools of type function are supported`))
-      }
-      named.push({ name, description, parameters })
+      if (type === "function") named.push({ name: yield* need(name, `tools.${i}.name`), description, parameters })
     }
     const tools = yield* toolsOf(named)
     const choice = request.tool_choice
@@ -128,7 +131,7 @@ const usageOf = (usage: Usage): NonNullable<ResponseObject["usage"]> => {
   }
 }
 
-/** The request's settings, as every response repeats them. */
+/** The request's settings, as every response repeats them; of the tools, those that were offered. */
 const echo = (request: ResponsesRequest) => ({
   instructions: request.instructions ?? null,
   max_output_tokens: request.max_output_tokens ?? null,
@@ -145,13 +148,11 @@ const echo = (request: ResponsesRequest) => ({
   top_logprobs: 0,
   text: { format: request.text?.format ?? { type: "text" } },
   tool_choice: request.tool_choice ?? "auto",
-  tools: (request.tools ?? []).map(({ description, name, parameters, type }) => ({
-    type,
-    name,
-    description: description ?? null,
-    parameters: parameters ?? null,
-    strict: null
-  })),
+  tools: (request.tools ?? []).flatMap(({ description, name, parameters, type }) =>
+    type === "function"
+      ? [{ type, name, description: description ?? null, parameters: parameters ?? null, strict: null }]
+      : []
+  ),
   truncation: "disabled",
   reasoning: null,
   safety_identifier: null,

@@ -226,7 +226,7 @@ describe("errors, as Anthropic's client raises them", () => {
       yield* refusedWith(Anthropic.NotFoundError, ask("client", { model: "nobody" }))
       for (const more of [
         { messages: [user(attack)] },
-        { system: attack },
+        { messages: [user(attack)], system: "Be brief." },
         { messages: [user(attack)], tools: [weather] },
         { messages: [user(attack)], model: models.lab, stream: true }
       ]) {

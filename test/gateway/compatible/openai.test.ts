@@ -300,13 +300,13 @@ describe("errors, as the client raises them", () => {
     })
   )
 
-  it.scopedLive("an attack reaches no provider, wherever in the request it stands", () =>
+  it.scopedLive("an attack of the person's reaches no provider, wherever in the request it stands", () =>
     Effect.gen(function* () {
       const { asked, url } = yield* stage
       const client = Compatible.openAiAt(url, "client")
       const places: ReadonlyArray<ReadonlyArray<OpenAI.ChatCompletionMessageParam>> = [
         [user(attack)],
-        [{ role: "system", content: attack }, user("hi")],
+        [{ role: "system", content: "Be brief." }, user(attack)],
         [user(attack), { role: "assistant", content: "No." }, user("hi")],
         [
           {

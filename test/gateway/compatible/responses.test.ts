@@ -168,7 +168,9 @@ describe("responses", () => {
         [{ previous_response_id: "resp_1" }, "previous_response_id"],
         [{ conversation: "conv_1" }, "conversation"],
         [{ background: true }, "background"],
-        [{ tools: [{ type: "web_search" }] }, "tools.0"],
+        [{ tools: [{ type: "function" }] }, "tools.0.name"],
+        [{ input: [{ type: "message", role: "nobody", content: "x" }] }, "input"],
+        [{ tools: [{ type: "web_search" }], tool_choice: { type: "function", name: "web_search" } }, "tool_choice"],
         [{ input: [{ type: "item_reference", id: "x" }] }, "input.0"],
         [{ input: [{ type: "function_call_output", call_id: "x", output: "y" }] }, "input.0.call_id"],
         [{ input: [{ role: "user", content: [{ type: "input_image", image_url: "data:," }] }] }, "input.0.content.0"]
