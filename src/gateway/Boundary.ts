@@ -79,6 +79,8 @@ export interface Passed {
   readonly preflight: boolean
   /** Asks for a WebSocket. */
   readonly upgrade: boolean
+  /** The way from the client is encrypted, by a proxy's word in the settings if not by our own TLS. */
+  readonly encrypted: boolean
 }
 
 export type Refused = TurnedAway | Forbidden | NotForThisDoor
@@ -273,6 +275,7 @@ export const check = (asked: Asked, rules: Policy): Either.Either<Passed, Refuse
     address: clientAddress(asked.socket.remoteAddress, asked.headers, rules.trusts),
     foreignOrigin: origin.foreign,
     preflight,
-    upgrade
+    upgrade,
+    encrypted: asked.socket.encrypted === true || rules.publicOrigin?.startsWith("https:") === true
   })
 }

@@ -472,6 +472,18 @@ describe("Door: answers", () => {
     }).pipe(Effect.provide(ground()))
   )
 
+  it.scoped("say so as well where a proxy encrypts the way, to whoever is let in or sent away", () =>
+    Effect.gen(function* () {
+      const place = yield* open()
+      for (const given of [{}, { token: null }, { path: "/login" }, { path: "/nowhere" }]) {
+        const { headers, status } = yield* ask(place, given)
+        expect([status, headers["strict-transport-security"]]).toEqual([status, "max-age=31536000"])
+      }
+    }).pipe(
+      Effect.provide(ground({ reverseProxy: { publicUrl: "https://desk.example.org/", trusted: ["127.0.0.1/32"] } }))
+    )
+  )
+
   it.scoped("trust the owner's own socket, and still not every body", () =>
     Effect.gen(function* () {
       const door = yield* Door

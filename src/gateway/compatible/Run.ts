@@ -4,16 +4,18 @@
  *
  * Guarantees: text that was shown is never taken back: if an attempt that had begun to answer turns
  * out void, the stream ends with an error instead of going on with another model's words; a failure
- * before anything was shown has a status of its own; a client that goes away ends the run.
+ * before anything was shown has a status of its own; a client that goes away ends the run; no answer
+ * holds one of the gateway's own secrets, in whatever pieces a model says it.
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Cause, Effect, type Mailbox, Option, type Scope, Stream } from "effect"
 import type { AgentRuntime, RunError } from "../../agent/AgentRuntime.ts"
 import type { CompletionError, CompletionEvent, Completions } from "../../agent/Completions.ts"
 import type { CallerInfo } from "../../domain/Caller.ts"
-import { type Message, textOf, type ToolCallPart, toolCallsOf } from "../../domain/Message.ts"
+import { type Message, textOf, ToolCallPart, toolCallsOf } from "../../domain/Message.ts"
 import { type FinishReason, type ModelRequest, noUsage, type Usage } from "../../domain/Model.ts"
 import type { RunEvent } from "../../domain/RunEvent.ts"
+import { redactRegistered, streamRedactor } from "../../kernel/Redaction.ts"
 import { CompatibleFailure, internal, invalid, ofError, respond, type Vendor } from "./Failure.ts"
 import * as Target from "./Target.ts"
 
@@ -59,19 +61,53 @@ interface Pieces {
   readonly take: Effect.Effect<readonly [ReadonlyArray<Piece>, done: boolean], PathError>
 }
 
+const nothing: ReadonlyArray<Piece> = []
+
+/** One per answer. What a model prints of the gateway's own secrets is kept back, wherever its pieces are cut. */
+const cleaner = () => {
+  const redactor = streamRedactor()
+  const textOf = (text: string): ReadonlyArray<Piece> => (text === "" ? nothing : [{ _tag: "Text", text }])
+  return (piece: Piece): ReadonlyArray<Piece> => {
+    switch (piece._tag) {
+      case "Text":
+        return textOf(redactor.next(piece.text))
+      case "Void":
+        // What was held back of it was never shown.
+        redactor.rest()
+        return [piece]
+      case "Done": {
+        const calls = piece.calls.map(
+          (call) => new ToolCallPart({ ...call, arguments: redactRegistered(call.arguments) })
+        )
+        return [...textOf(redactor.rest()), { ...piece, calls }]
+      }
+      case "Round":
+      case "Cut":
+        return [...textOf(redactor.rest()), piece]
+      case "Begun":
+      case "Ping":
+        return [piece]
+    }
+  }
+}
+
 const piecesOf = <Event, E extends PathError>(
   mailbox: Mailbox.ReadonlyMailbox<Event, E>,
   translate: (event: Event) => ReadonlyArray<Piece>
-): Pieces => ({
-  take: Effect.map(mailbox.takeAll, ([events, done]) => [[...events].flatMap(translate), done] as const)
-})
+): Pieces => {
+  const clean = cleaner()
+  return {
+    take: Effect.map(
+      mailbox.takeAll,
+      ([events, done]) => [[...events].flatMap(translate).flatMap(clean), done] as const
+    )
+  }
+}
 
 export interface Services extends Target.Services {
   readonly runtime: typeof AgentRuntime.Service
   readonly completions: typeof Completions.Service
 }
-
-const nothing: ReadonlyArray<Piece> = []
 
 const ofCompletion = (event: CompletionEvent): ReadonlyArray<Piece> => {
   switch (event._tag) {

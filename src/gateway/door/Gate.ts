@@ -66,12 +66,13 @@ export const gate = (rules: Rules, app: App): App =>
       yield* Effect.logError("the door was handed a request that came over no connection")
       return render(new InternalFailure(), pathOf(request.url), request.headers, requestId)
     }
-    const dressed = { requestId, encrypted: "encrypted" in node.socket && node.socket.encrypted === true }
+    let encrypted = "encrypted" in node.socket && node.socket.encrypted === true
     let foreignOrigin: string | null = null
 
     const answer = Effect.gen(function* () {
       const passed = yield* rules.pass(node)
       foreignOrigin = passed?.foreignOrigin ?? null
+      encrypted = passed?.encrypted ?? encrypted
       if (passed?.preflight === true) return preflight(request.headers)
       const { address, body: rule, caller, upgrade } = yield* rules.admit(request, node, passed)
       const problem = Body.refused(request.method, request.headers, rule)
@@ -101,7 +102,7 @@ export const gate = (rules: Rules, app: App): App =>
       ),
       Effect.annotateLogs("request", requestId)
     )
-    return dress(yield* answer, { ...dressed, foreignOrigin })
+    return dress(yield* answer, { requestId, encrypted, foreignOrigin })
   })
 
 /** What the boundary's pure rules say. */

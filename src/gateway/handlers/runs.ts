@@ -8,16 +8,16 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Chunk, Effect, Option, Queue, Schema, Stream } from "effect"
 import { AgentRuntime, type RunError, type RunRequest } from "../../agent/AgentRuntime.ts"
 import { Forbidden } from "../../contract/access.ts"
-import { type RunFailure, RunEventJson, type RunNotFound, RunsApi, SessionSnapshotJson } from "../../contract/runs.ts"
+import { type RunFailure, type RunNotFound, RunsApi, SessionSnapshotJson } from "../../contract/runs.ts"
 import { Caller, type CallerInfo, may } from "../../domain/Caller.ts"
 import type { RunId, SessionId } from "../../domain/Ids.ts"
 import { MessageStored, type RunEvent } from "../../domain/RunEvent.ts"
 import type { NothingToResume } from "../../domain/Session.ts"
 import { Approvals } from "../../tools/Approvals.ts"
 import { LiveRuns, type Started } from "../LiveRuns.ts"
+import { cleaner } from "../live/Clean.ts"
 import { encodeFailure, failureOf } from "../RunFailures.ts"
 
-const encodeEvent = Schema.encodeSync(RunEventJson)
 const encodeSnapshot = Schema.encodeSync(SessionSnapshotJson)
 
 interface Frame {
@@ -40,8 +40,10 @@ const failedFrame = (failure: RunFailure): Frame => ({ id: null, event: "failed"
 
 /** Ids count from 1. */
 const attachedFrames = (events: Stream.Stream<RunEvent, RunError | NothingToResume>) =>
-  events.pipe(
-    Stream.map((event): Frame => ({ id: null, event: "run", data: encodeEvent(event) })),
+  Stream.suspend(() => {
+    const clean = cleaner()
+    return Stream.mapConcat(events, (event) => clean(event).map((data): Frame => ({ id: null, event: "run", data })))
+  }).pipe(
     Stream.catchAllCause((cause) => Stream.unwrap(Effect.map(failureOf(cause), (f) => Stream.succeed(failedFrame(f))))),
     Stream.zipWithIndex,
     Stream.map(([frame, index]) => encoder.encode(frameText({ ...frame, id: String(index + 1) })))
@@ -106,9 +108,9 @@ export const layer = HttpApiBuilder.group(RunsApi, "runs", (handlers) =>
     const told = (caller: CallerInfo, started: Started, key: RunRequest["key"]) => {
       const { again, before, ended, run, session, state } = started
       const stored = again && key !== undefined ? [new MessageStored({ run, session, key, again, state })] : []
-      const known = [...stored, ...(ended === null ? [] : [ended])].map((event) =>
-        encoder.encode(frameText({ id: null, event: "run", data: encodeEvent(event) }))
-      )
+      const known = [...stored, ...(ended === null ? [] : [ended])]
+        .flatMap(cleaner())
+        .map((data) => encoder.encode(frameText({ id: null, event: "run", data })))
       const goesOn = !again || state === "running"
       return Stream.concat(
         Stream.fromIterable(known),
