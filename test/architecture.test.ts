@@ -68,8 +68,17 @@ const samples: Record<
     good: { "agent/X.ts": `class X extends Schema.TaggedError<X>("X")("X", {}) {}\n// class Y extends Error {}` }
   },
   cryptoHome: {
-    bad: [{ "agent/X.ts": `import { hash } from "node:crypto"` }, { "agent/X.ts": `crypto.randomUUID()` }],
-    good: { "kernel/Crypto.ts": `import { hash } from "node:crypto"` }
+    bad: [
+      { "agent/X.ts": `import { hash } from "node:crypto"` },
+      { "agent/X.ts": `crypto.randomUUID()` },
+      { "agent/X.ts": `crypto.getRandomValues(bytes)` },
+      { "dashboard/tab.ts": `crypto.subtle.digest("SHA-256", bytes)` },
+      { "dashboard/chat.ts": `crypto.getRandomValues(bytes)` }
+    ],
+    good: {
+      "kernel/Crypto.ts": `import { hash } from "node:crypto"`,
+      "dashboard/tab.ts": `crypto.getRandomValues(bytes)`
+    }
   },
   processHome: {
     bad: [

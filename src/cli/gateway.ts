@@ -1,6 +1,6 @@
 /** `gateway`: the server that browsers, programs and chats reach. */
 import { resolve } from "node:path"
-import { Effect } from "effect"
+import { Effect, Ref } from "effect"
 import manifest from "../../package.json" with { type: "json" }
 import type { LoadedSettings } from "../kernel/Settings.ts"
 import * as Background from "./control/Background.ts"
@@ -36,11 +36,15 @@ const greet = (url: string, { agents, config: settings, path, warnings }: Loaded
     for (const warning of warnings) yield* output.note(`${output.style("yellow", "warning:")} ${visible(warning)}`)
   })
 
-/** To whoever has nothing yet. */
-const welcome = (url: string, path: string) =>
+const tellCode = (output: typeof Output.Service, code: string) =>
+  output.note(`  ${"code".padEnd(10)}${output.style("bold", code)}`)
+
+/** To whoever has nothing yet. `code`: the first that the set-up page takes. */
+const welcome = (url: string, path: string, code: string | null) =>
   Effect.gen(function* () {
     const output = yield* Output
     yield* output.note(`${output.style("bold", "Ai_DESK")} is not set up yet. Open ${output.style("cyan", url)}`)
+    if (code !== null) yield* tellCode(output, code)
     yield* rows([
       ["writes", path],
       ["or", "ai-desk onboard, here in the terminal"],
@@ -76,13 +80,21 @@ const serve = verb({
         const App = yield* Effect.promise(() => import("../App.ts"))
         const options = input.log === undefined ? given : { ...given, log: resolve(cwd ?? "", input.log) }
         const stoppable = ending === undefined ? Effect.void : ending(0)
+        // The first code is there before the address is: it waits to be told below it.
+        const first = yield* Ref.make<string | null>(null)
+        const welcomed = yield* Ref.make(false)
         const served = App.serve(options, {
           port: input.port,
           version: manifest.version,
-          // From here on being told to stop is no failure.
           reachable: (url, path) =>
-            Effect.zipRight(stoppable, welcome(url, path)).pipe(Effect.provideService(Output, output)),
-          tell: (code) => output.note(`  ${"code".padEnd(10)}${output.style("bold", code)}`)
+            Effect.gen(function* () {
+              // From here on being told to stop is no failure.
+              yield* stoppable
+              yield* Ref.set(welcomed, true)
+              yield* welcome(url, path, yield* Ref.get(first))
+            }).pipe(Effect.provideService(Output, output)),
+          tell: (code) =>
+            Effect.flatMap(Ref.get(welcomed), (already) => (already ? tellCode(output, code) : Ref.set(first, code)))
         })
         const { announcement, settings } = yield* Effect.catchTag(served, "DataDirInUse", Background.taken)
         if (input.log === undefined) yield* greet(announcement.url, settings)

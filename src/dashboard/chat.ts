@@ -7,24 +7,13 @@
  * other place from its address.
  */
 import { ask, inWords, type Problem, proof, toLogin } from "./api.ts"
-import { type Connection, connect, type FromServer, type State, type ToServer } from "./connection.ts"
+import { type Connection, connect, type FromServer, type State } from "./connection.ts"
 import { byId, el, trouble } from "./dom.ts"
-import { restore, visible } from "./history.ts"
-import {
-  apply,
-  type Ask,
-  type Asked,
-  asked,
-  closeAsk,
-  empty,
-  failed,
-  noted,
-  said,
-  type Transcript
-} from "./transcript.ts"
-import { draw } from "./view.ts"
-
-type Send = Extract<ToServer, { _tag: "Send" }>
+import { restore } from "./history.ts"
+import { field, fillAgents, fillSessions, mark } from "./lists.ts"
+import { newKey, remembered, type Send } from "./tab.ts"
+import { onPage } from "./thread.ts"
+import { apply, type Ask, type Asked, asked, closeAsk, empty, failed, noted, said } from "./transcript.ts"
 
 const page = {
   agent: byId("agent", HTMLSelectElement),
@@ -40,205 +29,19 @@ const page = {
   menu: byId("menu", HTMLButtonElement)
 }
 
-// --- What the tab remembers over a reload ---
-
-const placeKey = "ai-desk.session"
-const unsentKey = "ai-desk.unsent"
-
-/** The message that the gateway has not yet confirmed. */
-let unsent: Send | null = null
-const keepUnsent = (frame: Send | null): void => {
-  unsent = frame
-  if (frame === null) sessionStorage.removeItem(unsentKey)
-  else sessionStorage.setItem(unsentKey, JSON.stringify(frame))
-}
-const savedUnsent = (): Send | null => {
-  const text = sessionStorage.getItem(unsentKey)
-  // Only this page writes there.
-  return text === null ? null : (JSON.parse(text) as Send)
-}
-
-let session: string | null = sessionStorage.getItem(placeKey)
-const keepSession = (id: string | null): void => {
-  session = id
-  if (id === null) sessionStorage.removeItem(placeKey)
-  else sessionStorage.setItem(placeKey, id)
-}
-
 // --- The conversation that is shown ---
 
-let transcript: Transcript = empty("")
+const tab = remembered()
 /** Id of the last event that was counted. */
 let last: string | null = null
 let isOwner = false
-const elements = new Map<string, HTMLElement>()
-const changed = new Set<string>()
-let drawing = false
 
-const nearEnd = (): boolean => page.log.scrollHeight - page.log.scrollTop - page.log.clientHeight < 120
-
-const busy = (): boolean => unsent !== null || transcript.run !== null
+const busy = (): boolean => tab.unsent !== null || thread.transcript.run !== null
 
 const showControls = (): void => {
-  page.stop.hidden = transcript.run === null
+  page.stop.hidden = thread.transcript.run === null
   page.send.hidden = !page.stop.hidden
   page.send.disabled = busy()
-}
-
-const flush = (): void => {
-  drawing = false
-  const follow = nearEnd()
-  const greeting = page.log.querySelector(".empty-log")
-  if (transcript.items.length > 0) greeting?.remove()
-  for (const id of changed) {
-    const item = transcript.byId.get(id)
-    const before = elements.get(id)
-    if (item === undefined) {
-      before?.remove()
-      elements.delete(id)
-      continue
-    }
-    const element = draw(item, before, decide, isOwner)
-    if (before === undefined) {
-      elements.set(id, element)
-      page.log.append(element)
-    }
-  }
-  changed.clear()
-  showControls()
-  if (follow) page.log.scrollTop = page.log.scrollHeight
-}
-
-/** Once per frame, however many pieces of an answer came. */
-const show = (ids: ReadonlyArray<string>): void => {
-  for (const id of ids) changed.add(id)
-  if (drawing) return
-  drawing = true
-  // A page in the background draws no frames.
-  if (document.hidden) setTimeout(flush, 100)
-  else requestAnimationFrame(flush)
-}
-
-const greet = (): HTMLElement =>
-  el(
-    "div",
-    { class: "empty-log" },
-    el("strong", {}, "What can I do for you?"),
-    "Everything that an agent does is shown here, and asks you first where it matters."
-  )
-
-const showAll = (next: Transcript): void => {
-  transcript = next
-  elements.clear()
-  changed.clear()
-  page.log.replaceChildren(...(next.items.length === 0 ? [greet()] : []))
-  show(next.items.map((item) => item.id))
-}
-
-const announce = (text: string): void => {
-  page.heard.textContent = ""
-  // A region that gets the same text again is not read again.
-  setTimeout(() => (page.heard.textContent = text.slice(0, 2000)), 50)
-}
-
-// --- Lists ---
-
-const field = (value: unknown, name: string): unknown =>
-  typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined
-
-const report = (problem: Problem): void => {
-  if (problem.status === 401) toLogin()
-  else trouble(inWords(problem))
-}
-
-const loadAgents = async (): Promise<void> => {
-  const answer = await ask("GET", "/dashboard/api/agents")
-  if (!answer.ok) return report(answer.problem)
-  const names = (Array.isArray(answer.value) ? answer.value : []).map((each) => String(field(each, "id")))
-  const chosen = page.agent.value
-  page.agent.replaceChildren(...names.map((name) => el("option", { value: name }, name)))
-  if (names.includes(chosen)) page.agent.value = chosen
-}
-
-const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" })
-
-const loadSessions = async (): Promise<void> => {
-  const answer = await ask("GET", "/dashboard/api/sessions?limit=50")
-  if (!answer.ok) return report(answer.problem)
-  const { value } = answer
-  const listed = Array.isArray(value) ? value : field(value, "items")
-  const rows = (Array.isArray(listed) ? listed : []).map((each) => {
-    const id = String(field(each, "id"))
-    const title = visible(String(field(each, "title"))) || "Untitled"
-    const button = el(
-      "button",
-      { type: "button", "aria-current": id === session ? "true" : "false" },
-      el("span", { class: "title" }, title),
-      el("small", {}, `${String(field(each, "agent"))} · ${when.format(Number(field(each, "updatedAt")))}`)
-    )
-    button.addEventListener("click", () => open(id))
-    button.dataset["session"] = id
-    return el("li", {}, button)
-  })
-  page.sessions.replaceChildren(...(rows.length === 0 ? [el("li", { class: "empty" }, "None so far.")] : rows))
-}
-
-const markSession = (): void => {
-  for (const button of page.sessions.querySelectorAll("button")) {
-    button.setAttribute("aria-current", String(button.dataset["session"] === session))
-  }
-}
-
-// --- Going to a conversation, and speaking in it ---
-
-const closeSide = (): void => {
-  page.side.classList.remove("open")
-  page.menu.setAttribute("aria-expanded", "false")
-}
-
-const leave = (): void => {
-  if (session !== null) connection.send({ _tag: "Unwatch", session })
-  keepUnsent(null)
-  last = null
-  trouble("")
-  closeSide()
-}
-
-const open = (id: string): void => {
-  if (id === session) return closeSide()
-  leave()
-  keepSession(id)
-  showAll(empty(""))
-  markSession()
-  connection.send({ _tag: "Watch", session: id })
-  page.message.focus()
-}
-
-const begin = (): void => {
-  leave()
-  keepSession(null)
-  showAll(empty(page.agent.value))
-  markSession()
-  page.message.focus()
-}
-
-const newKey = (): string => crypto.randomUUID()
-
-const speak = (): void => {
-  const message = page.message.value
-  if (message.trim() === "" || busy()) return
-  trouble("")
-  const frame: Send = {
-    _tag: "Send",
-    key: newKey(),
-    message,
-    ...(session === null ? { agent: page.agent.value } : { session })
-  }
-  keepUnsent(frame)
-  page.message.value = ""
-  show([said(transcript, message).id])
-  showControls()
-  connection.send(frame)
 }
 
 const decide = (item: Ask, approve: boolean, scope: "once" | "session"): void => {
@@ -249,11 +52,78 @@ const decide = (item: Ask, approve: boolean, scope: "once" | "session"): void =>
     item.answer = "open"
     item.trouble = "There is no connection right now; try again in a moment."
   }
-  show([item.id])
+  thread.show([item.id])
+}
+
+const thread = onPage(page.log, { decide, mayAnswer: () => isOwner, drawn: showControls })
+
+const announce = (text: string): void => {
+  page.heard.textContent = ""
+  // A region that gets the same text again is not read again.
+  setTimeout(() => (page.heard.textContent = text.slice(0, 2000)), 50)
+}
+
+const report = (problem: Problem): void => {
+  if (problem.status === 401) toLogin()
+  else trouble(inWords(problem))
+}
+
+const loadAgents = (): void => void fillAgents(page.agent, report)
+const loadSessions = (): void => void fillSessions(page.sessions, () => tab.session, open, report)
+const markSession = (): void => mark(page.sessions, tab.session)
+
+// --- Going to a conversation, and speaking in it ---
+
+const closeSide = (): void => {
+  page.side.classList.remove("open")
+  page.menu.setAttribute("aria-expanded", "false")
+}
+
+const leave = (): void => {
+  if (tab.session !== null) connection.send({ _tag: "Unwatch", session: tab.session })
+  tab.keepUnsent(null)
+  last = null
+  trouble("")
+  closeSide()
+}
+
+const open = (id: string): void => {
+  if (id === tab.session) return closeSide()
+  leave()
+  tab.keepSession(id)
+  thread.replace(empty(""))
+  markSession()
+  connection.send({ _tag: "Watch", session: id })
+  page.message.focus()
+}
+
+const begin = (): void => {
+  leave()
+  tab.keepSession(null)
+  thread.replace(empty(page.agent.value))
+  markSession()
+  page.message.focus()
+}
+
+const speak = (): void => {
+  const message = page.message.value
+  if (message.trim() === "" || busy()) return
+  trouble("")
+  const frame: Send = {
+    _tag: "Send",
+    key: newKey(),
+    message,
+    ...(tab.session === null ? { agent: page.agent.value } : { session: tab.session })
+  }
+  tab.keepUnsent(frame)
+  page.message.value = ""
+  thread.show([said(thread.transcript, message).id])
+  showControls()
+  connection.send(frame)
 }
 
 const stop = (): void => {
-  if (transcript.run !== null) connection.send({ _tag: "Stop", run: transcript.run })
+  if (thread.transcript.run !== null) connection.send({ _tag: "Stop", run: thread.transcript.run })
 }
 
 // --- What the gateway says ---
@@ -263,7 +133,7 @@ const pending = new Map<string, Asked>()
 
 /** An approval that waits in a conversation which is not shown. */
 const showElsewhere = (): void => {
-  const first = [...pending.values()].find((request) => request.session !== session)?.session
+  const first = [...pending.values()].find((request) => request.session !== tab.session)?.session
   const notice = byId("trouble", HTMLElement)
   if (first === undefined) {
     if (notice.dataset["kind"] === "elsewhere") trouble("")
@@ -278,9 +148,9 @@ const showElsewhere = (): void => {
 }
 
 const showQuestion = (request: Asked): void => {
-  if (request.session !== session) return
-  const item = asked(transcript, request)
-  if (item !== undefined) show([item.id])
+  if (request.session !== tab.session) return
+  const item = asked(thread.transcript, request)
+  if (item !== undefined) thread.show([item.id])
 }
 
 const wordsOf = (failure: unknown): string => {
@@ -297,43 +167,43 @@ const isNew = (id: string): boolean => {
 }
 
 const onEvent = ({ event, id, session: of }: Extract<FromServer, { _tag: "Event" }>): void => {
-  if (of !== session || !isNew(id)) return
+  if (of !== tab.session || !isNew(id)) return
   last = id
-  show(apply(transcript, event))
+  thread.show(apply(thread.transcript, event))
   if (event._tag === "ApprovalNeeded") announce(`Approval needed: ${event.request.tool}`)
   if (event._tag === "RunEnded") {
     announce(event.end === "answered" ? event.text : "The run has ended.")
-    void loadSessions()
+    loadSessions()
   }
 }
 
 const onFailed = (frame: Extract<FromServer, { _tag: "Failed" }>): void => {
   const text = wordsOf(frame.failure)
   if (frame.approval !== undefined) {
-    const item = transcript.byId.get(`ask-${frame.approval}`)
+    const item = thread.transcript.byId.get(`ask-${frame.approval}`)
     if (item?.kind === "ask") {
       item.answer = frame.failure._tag === "ApprovalInvalid" && frame.failure.reason !== "other_call" ? "gone" : "open"
       item.trouble = text
-      show([item.id])
+      thread.show([item.id])
     }
     return
   }
-  if (frame.key !== undefined && frame.key === unsent?.key) {
-    const { message } = unsent
-    keepUnsent(null)
+  if (frame.key !== undefined && frame.key === tab.unsent?.key) {
+    const { message } = tab.unsent
+    tab.keepUnsent(null)
     if (page.message.value === "") page.message.value = message
   }
-  if (frame.failure._tag === "SessionNotFound" && frame.session === session) {
+  if (frame.failure._tag === "SessionNotFound" && frame.session === tab.session) {
     begin()
     return trouble(text)
   }
-  show(failed(transcript, text))
+  thread.show(failed(thread.transcript, text))
   announce(text)
 }
 
 /** Of runs that this tab did not begin, the message is not known: the session is read anew. */
 const readAnew = (): void => {
-  if (session !== null) connection.send({ _tag: "Watch", session })
+  if (tab.session !== null) connection.send({ _tag: "Watch", session: tab.session })
 }
 
 let ownRun: string | null = null
@@ -343,38 +213,39 @@ const onFrame = (frame: FromServer): void => {
     case "Hello":
       isOwner = frame.scopes.includes("owner")
       pending.clear()
-      if (session !== null) connection.send({ _tag: "Watch", session, ...(last === null ? {} : { after: last }) })
-      if (unsent !== null) connection.send(unsent)
+      if (tab.session !== null)
+        connection.send({ _tag: "Watch", session: tab.session, ...(last === null ? {} : { after: last }) })
+      if (tab.unsent !== null) connection.send(tab.unsent)
       return
     case "Accepted":
-      if (frame.key !== unsent?.key) return
-      keepUnsent(null)
+      if (frame.key !== tab.unsent?.key) return
+      tab.keepUnsent(null)
       ownRun = frame.run
-      if (session !== frame.session) {
-        keepSession(frame.session)
-        void loadSessions()
+      if (tab.session !== frame.session) {
+        tab.keepSession(frame.session)
+        loadSessions()
       }
       // It was there before: what it led to is not on this page yet.
       if (frame.again) readAnew()
-      else if (frame.state === "running") transcript.run = frame.run
+      else if (frame.state === "running") thread.transcript.run = frame.run
       return showControls()
     case "Event":
-      if (frame.event._tag === "RunStarted" && frame.session === session && frame.event.run !== ownRun) {
-        if (isNew(frame.id) && unsent === null) readAnew()
+      if (frame.event._tag === "RunStarted" && frame.session === tab.session && frame.event.run !== ownRun) {
+        if (isNew(frame.id) && tab.unsent === null) readAnew()
       }
       return onEvent(frame)
     case "Snapshot":
-      if (frame.snapshot.session !== session) return
+      if (frame.snapshot.session !== tab.session) return
       last = frame.snapshot.id
-      showAll(restore(frame.snapshot))
-      if (unsent !== null) show([said(transcript, unsent.message).id])
+      thread.replace(restore(frame.snapshot))
+      if (tab.unsent !== null) thread.show([said(thread.transcript, tab.unsent.message).id])
       // The log does not hold the questions that are still open.
       for (const request of pending.values()) showQuestion(request)
       return showElsewhere()
     case "RunFailed":
-      if (frame.session !== session || !isNew(frame.id)) return
+      if (frame.session !== tab.session || !isNew(frame.id)) return
       last = frame.id
-      show(failed(transcript, wordsOf(frame.failure)))
+      thread.show(failed(thread.transcript, wordsOf(frame.failure)))
       return announce(wordsOf(frame.failure))
     case "Failed":
       return onFailed(frame)
@@ -384,10 +255,11 @@ const onFrame = (frame: FromServer): void => {
       return showElsewhere()
     case "Closed":
       pending.delete(frame.approval)
-      show(closeAsk(transcript, frame.approval, frame.how === "expired" ? "gone" : frame.how))
+      thread.show(closeAsk(thread.transcript, frame.approval, frame.how === "expired" ? "gone" : frame.how))
       return showElsewhere()
     case "Dropped":
-      if (frame.reason !== "stopping" && frame.reason !== "ended") show([noted(transcript, frame.detail, true).id])
+      if (frame.reason !== "stopping" && frame.reason !== "ended")
+        thread.show([noted(thread.transcript, frame.detail, true).id])
       return
     default:
       return
@@ -440,11 +312,10 @@ const plainAddress = (): void => {
 }
 plainAddress()
 window.addEventListener("hashchange", plainAddress)
-unsent = savedUnsent()
-showAll(empty(""))
-if (unsent !== null) show([said(transcript, unsent.message).id])
-void loadAgents()
-void loadSessions()
+thread.replace(empty(""))
+if (tab.unsent !== null) thread.show([said(thread.transcript, tab.unsent.message).id])
+loadAgents()
+loadSessions()
 
 page.say.addEventListener("submit", (event) => {
   event.preventDefault()
@@ -476,8 +347,8 @@ page.menu.addEventListener("click", () => {
 byId("logout", HTMLButtonElement).addEventListener("click", () => {
   // The proof is needed for this last time.
   void ask("POST", "/dashboard/api/login/end").then(() => {
-    keepUnsent(null)
-    keepSession(null)
+    tab.keepUnsent(null)
+    tab.keepSession(null)
     connection.close()
     toLogin()
   })

@@ -242,9 +242,11 @@ const accessOnlyIn = (what: RegExp, allowed: (path: string) => boolean): Rule =>
 
 export const cryptoHome: Rule = (sources) => [
   ...importsOnlyIn("node:crypto", /^(node:)?crypto$/, (path) => path === "kernel/Crypto.ts")(sources),
+  ...accessOnlyIn(/^(globalThis\.)?crypto\.(subtle|randomUUID)$/, (path) => path === "kernel/Crypto.ts")(sources),
+  // The browser's own, for the keys of messages: a page cannot import what the gateway has.
   ...accessOnlyIn(
-    /^(globalThis\.)?crypto\.(subtle|randomUUID|getRandomValues)$/,
-    (path) => path === "kernel/Crypto.ts"
+    /^(globalThis\.)?crypto\.getRandomValues$/,
+    (path) => path === "kernel/Crypto.ts" || path === "dashboard/tab.ts"
   )(sources)
 ]
 

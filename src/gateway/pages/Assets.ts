@@ -25,7 +25,7 @@ export class AssetMissing extends Schema.TaggedError<AssetMissing>()("AssetMissi
 export const entries = ["login", "chat"] as const
 
 /** Imported by the entries, files of their own only when run from the sources. */
-const modules = ["api", "connection", "dom", "history", "transcript", "view"] as const
+const modules = ["api", "connection", "dom", "history", "lists", "tab", "thread", "transcript", "view"] as const
 
 export interface Asset {
   readonly bytes: Uint8Array
@@ -42,7 +42,18 @@ const read = (folder: URL, name: string): Effect.Effect<string, AssetMissing> =>
     catch: () => new AssetMissing({ path: new URL(name, folder).pathname })
   })
 
-const fromSource = (text: string): string => stripTypeScriptTypes(text).replaceAll(/(from "\.\/[a-z]+)\.ts"/g, '$1.js"')
+/** Node says on stderr that this is experimental, to whoever starts from the sources; there it is what runs them all. */
+const withoutTypes = (text: string): string => {
+  const { emitWarning } = process
+  process.emitWarning = () => undefined
+  try {
+    return stripTypeScriptTypes(text)
+  } finally {
+    process.emitWarning = emitWarning
+  }
+}
+
+const fromSource = (text: string): string => withoutTypes(text).replaceAll(/(from "\.\/[a-z]+)\.ts"/g, '$1.js"')
 
 /** By name, such as `style.css`. */
 export const load = (base: string | URL = import.meta.url): Effect.Effect<ReadonlyMap<string, Asset>, AssetMissing> =>
