@@ -238,7 +238,7 @@ describe("before the upgrade", () => {
     Effect.gen(function* () {
       const place = yield* Path.place()
       const { url, ws } = yield* Chat.serve(place)
-      const status = (as: string, protocols?: ReadonlyArray<string>) => Effect.flip(Chat.connect(ws, as, protocols))
+      const status = (as: string, protocols?: ReadonlyArray<string>) => Chat.refusal(ws, as, protocols)
       assert.strictEqual(yield* status("read-1"), 403)
       assert.strictEqual(yield* status("stranger"), 401)
       assert.strictEqual(yield* status("owner", []), 426)

@@ -110,25 +110,39 @@ export const connect = (ws: string, as = "owner", protocols: ReadonlyArray<strin
         look()
       })
       socket.on("unexpected-response", (_, response) => resume(Effect.fail(response.statusCode ?? 0)))
-      socket.on("error", () => {})
+      socket.on("error", () => resume(Effect.fail(0)))
+      // Not enumerable: a failing test that shows a client would walk through all of Node behind the
+      // socket, for minutes and gigabytes.
+      const shown = (client: Client) => Object.defineProperty(client, "socket", { enumerable: false })
       socket.on("open", () =>
         resume(
-          Effect.succeed({
-            socket,
-            frames,
-            send: (frame) => socket.send(JSON.stringify(frame)),
-            until: (is) => Effect.asVoid(when(() => (is(frames) ? true : undefined))),
-            next: <T extends ServerFrame["_tag"]>(tag: T, is = (_: Extract<ServerFrame, { _tag: T }>) => true) =>
-              when(() =>
-                frames.find((one): one is Extract<ServerFrame, { _tag: T }> => one._tag === tag && is(one as never))
-              ),
-            closed: when(() => end),
-            close: Effect.sync(() => socket.terminate())
-          })
+          Effect.succeed(
+            shown({
+              socket,
+              frames,
+              send: (frame) => socket.send(JSON.stringify(frame)),
+              until: (is) => Effect.asVoid(when(() => (is(frames) ? true : undefined))),
+              next: <T extends ServerFrame["_tag"]>(tag: T, is = (_: Extract<ServerFrame, { _tag: T }>) => true) =>
+                when(() =>
+                  frames.find((one): one is Extract<ServerFrame, { _tag: T }> => one._tag === tag && is(one as never))
+                ),
+              closed: when(() => end),
+              close: Effect.sync(() => socket.terminate())
+            })
+          )
         )
       )
     }),
     (client) => Effect.sync(() => client.socket.terminate())
+  )
+
+/** The status with which the upgrade is refused. */
+export const refusal = (ws: string, as?: string, protocols?: ReadonlyArray<string>): Effect.Effect<number> =>
+  Effect.scoped(
+    Effect.matchEffect(connect(ws, as, protocols), {
+      onFailure: Effect.succeed,
+      onSuccess: () => Effect.dieMessage("the upgrade was not refused")
+    })
   )
 
 export const events = (frames: ReadonlyArray<ServerFrame>) =>
