@@ -105,13 +105,13 @@ const make = Effect.gen(function* () {
   const ofNoUse = (address: string, how: string, reason: Unauthenticated["reason"]) =>
     Effect.zipRight(log.ofNoUse(address, how, reason), new Unauthenticated({ reason }))
 
-  const byToken = Effect.fn(function* (address: string, raw: Redacted.Redacted<string>) {
+  const byToken = Effect.fnUntraced(function* (address: string, raw: Redacted.Redacted<string>) {
     const verdict = yield* tokens.verify(raw)
     if (verdict.state === "active") return verdict.info
     return yield* verdict.state === "unknown" ? wrong(address, "token") : ofNoUse(address, "token", verdict.state)
   })
 
-  const bySession = Effect.fn(function* (address: string, now: AuthMode, pair: NonNullable<Presented["session"]>) {
+  const bySession = Effect.fnUntraced(function* (address: string, now: AuthMode, pair: NonNullable<Presented["session"]>) {
     const verdict = yield* sessions.verify(pair.cookie, pair.proof)
     if (verdict.state === "unknown") return yield* wrong(address, "session")
     if (verdict.state !== "active") {
@@ -126,7 +126,7 @@ const make = Effect.gen(function* () {
     return sessionCaller(verdict.session)
   })
 
-  const byCertificate = Effect.fn(function* (
+  const byCertificate = Effect.fnUntraced(function* (
     address: string,
     certificate: string | null,
     bearer: Redacted.Redacted<string> | null
@@ -144,7 +144,7 @@ const make = Effect.gen(function* () {
     return { ...tokenCaller(info, narrowed(pin.scopes, info.scopes)), beside: pin.id }
   })
 
-  const find = Effect.fn(function* (presented: Presented) {
+  const find = Effect.fnUntraced(function* (presented: Presented) {
     const { address } = presented
     const now = yield* mode
     const bearer = given(presented.bearer)
@@ -164,7 +164,7 @@ const make = Effect.gen(function* () {
     return yield* bySession(address, now, pair)
   })
 
-  const credentialEnds = Effect.fn(function* (caller: CallerInfo, credential: string) {
+  const credentialEnds = Effect.fnUntraced(function* (caller: CallerInfo, credential: string) {
     switch (caller.by) {
       case "token": {
         const ended = tokens.ended(credential)

@@ -144,19 +144,22 @@ const exporting = (version: string, otlpUrl: string, headers: Readonly<Record<st
     ).pipe(Layer.provide(encoded), Layer.provide(client))
   })
 
-/** Empty when `telemetry.otlpUrl` is not set; it is read once, at the start. */
+/** Spans that nobody collects are not made: they cost a request more than its answer does. */
+const untraced: Layer.Layer<never> = Layer.setTracerEnabled(false)
+
+/** Traces nothing when `telemetry.otlpUrl` is not set; it is read once, at the start. */
 export const layer = (version: string): Layer.Layer<never, never, Settings> =>
   Layer.unwrapEffect(
     Effect.gen(function* () {
       const { config, telemetryHeaders } = yield* (yield* Settings).current
       const { otlpUrl } = config.telemetry
-      if (otlpUrl === undefined) return Layer.empty
+      if (otlpUrl === undefined) return untraced
       const headers = telemetryHeaders === undefined ? {} : parseHeaders(Redacted.value(telemetryHeaders))
       if (headers === undefined) {
         yield* Effect.logError(
           `nothing is exported: ${config.telemetry.headersEnv} does not hold headers as name=value,name=value`
         )
-        return Layer.empty
+        return untraced
       }
       return yield* exporting(version, otlpUrl, headers)
     })
