@@ -100,6 +100,24 @@ describe("Lockout", () => {
     }).pipe(Effect.provide(ground))
   )
 
+  it.effect("stays in force when a right one that had begun before turns out right", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      let begun = false
+      const slow = Effect.suspend(() => {
+        begun = true
+        return Effect.as(Deferred.await(gate), "in")
+      })
+      const fiber = yield* Effect.fork(guess("10.0.0.1", slow))
+      while (!begun) yield* Effect.yieldNow()
+      expect(yield* guesses("10.0.0.1", most - 1)).toBe(most - 1)
+      expect((yield* lockouts).length).toBe(1)
+      yield* Deferred.succeed(gate, undefined)
+      expect(yield* Fiber.join(fiber)).toBe("in")
+      expect(yield* guesses("10.0.0.1", 20)).toBe(0)
+    }).pipe(Effect.provide(ground))
+  )
+
   it.effect("takes back what was right, and only that", () =>
     Effect.gen(function* () {
       const lockout = yield* Lockout.Lockout
