@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process"
 import { describe, expect, it } from "@effect/vitest"
-import { type Clock, Deferred, Effect, Either, Fiber, Layer, Logger, LogLevel, TestClock } from "effect"
+import { Cause, type Clock, Deferred, Effect, Either, Fiber, FiberId, Layer, Logger, LogLevel, TestClock } from "effect"
 import * as Lockout from "../../src/gateway/Lockout.ts"
 import { Audit, layer as auditLayer } from "../../src/kernel/Audit.ts"
 import { Database, layer as databaseLayer } from "../../src/kernel/Database.ts"
@@ -144,6 +144,13 @@ describe("Lockout", () => {
         yield* Fiber.interrupt(fiber)
       }
       expect(yield* guess("10.0.0.1", right)).toBe("locked")
+      // Also when something else went wrong on the way out.
+      const both = Cause.parallel(Cause.fail("busy" as const), Cause.interrupt(FiberId.none))
+      const lockout = yield* Lockout.Lockout
+      for (let index = 0; index < most; index++) {
+        yield* Effect.exit(lockout.attempt("10.0.0.2", Effect.failCause(both)))
+      }
+      expect(yield* guess("10.0.0.2", right)).toBe("locked")
     }).pipe(Effect.provide(ground))
   )
 

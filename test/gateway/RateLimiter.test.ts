@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Either, Layer, TestClock } from "effect"
+import { type Clock, Effect, Either, Layer, TestClock } from "effect"
 import * as RateLimiter from "../../src/gateway/RateLimiter.ts"
 import { settingsLayer } from "../support/settings.ts"
 
@@ -56,6 +56,21 @@ describe("RateLimiter", () => {
     }).pipe(Effect.provide(limited(2)))
   )
 
+  it.effect("forgets whom it has not heard of for longest, and nobody who goes on", () =>
+    Effect.gen(function* () {
+      const limiter = yield* RateLimiter.RateLimiter
+      expect(yield* through("goes on", 5)).toBe(2)
+      expect(yield* through("long quiet", 5)).toBe(2)
+      for (let index = 0; index < 20_000; index++) {
+        if (index % 5000 === 0) expect(yield* through("goes on", 1)).toBe(0)
+        yield* limiter.take(`other ${index}`)
+      }
+      expect(yield* through("goes on", 1)).toBe(0)
+      // Of so many at the same moment one had to go, or memory would have no bound.
+      expect(yield* through("long quiet", 5)).toBe(2)
+    }).pipe(Effect.provide(limited(2)))
+  )
+
   it.effect("is not moved by a clock that is", () =>
     Effect.gen(function* () {
       yield* TestClock.setTime(1_800_000_000_000)
@@ -65,6 +80,14 @@ describe("RateLimiter", () => {
       expect(yield* through("a", 5)).toBe(0)
       yield* TestClock.adjust("1 seconds")
       expect(yield* through("a", 5)).toBe(2)
+      // Nor does a day that the machine's clock leaps ahead fill it.
+      const steady = yield* Effect.clock
+      const moved: Clock.Clock = Object.assign(Object.create(steady), {
+        currentTimeMillis: Effect.succeed(4_000_000_000_000),
+        unsafeCurrentTimeMillis: () => 4_000_000_000_000,
+        unsafeCurrentTimeNanos: () => steady.unsafeCurrentTimeNanos()
+      })
+      expect(yield* Effect.withClock(through("a", 5), moved)).toBe(0)
     }).pipe(Effect.provide(limited(2)))
   )
 })
