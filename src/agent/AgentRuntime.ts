@@ -6,7 +6,8 @@
  * Guarantees: a message that was scanned and accepted is in the log before a model is asked;
  * a session has one run at a time; a stop takes effect at once, nothing happens after it, and the log
  * says so; a run ends once, in the log as for whoever watches; whatever it fails with is recorded as
- * its end. A run that is stopped while it waits for its turn has left nothing in the log. A message
+ * its end. When the gateway stops, a turn stays open in the log, as after a crash, so that it can be
+ * resumed; whoever watches is told so. A run that is stopped while it waits for its turn has left nothing in the log. A message
  * with a key is durable before anything is done with it, and is never run twice.
  */
 import { Cause, Chunk, Clock, Context, Effect, Exit, Fiber, Layer, Mailbox, Ref, type Scope, Stream } from "effect"
@@ -94,7 +95,7 @@ export class AgentRuntime extends Context.Tag("ai-desk/agent/AgentRuntime")<
     readonly open: (
       request: RunRequest
     ) => Effect.Effect<Mailbox.ReadonlyMailbox<RunEvent, RunError>, never, Scope.Scope>
-    /** Goes on with a turn that a crash cut off. What was running then is not repeated. */
+    /** Goes on with a turn that a crash, or the gateway's end, cut off. What was running then is not repeated. */
     readonly resume: (
       session: SessionId,
       principal: PrincipalId,
@@ -102,7 +103,10 @@ export class AgentRuntime extends Context.Tag("ai-desk/agent/AgentRuntime")<
     ) => Stream.Stream<RunEvent, RunError | NothingToResume>
     /** Stops a run; returns when it has ended. False when no such run is going on. */
     readonly stop: (run: RunId) => Effect.Effect<boolean>
-    /** Ends all runs as interrupted, and begins no more: the gateway stops. Returns when they have ended. */
+    /**
+     * Breaks off all runs, and begins no more: the gateway stops. Their turns stay open in the log, to be
+     * resumed by the next one. Returns when they have ended.
+     */
     readonly close: Effect.Effect<void>
   }
 >() {}
@@ -113,6 +117,8 @@ const limited = (agent: Agent, maxOutputTokens: number | undefined): Agent =>
     : new Agent({ ...agent, maxOutputTokens }, true)
 
 const interruptedReport = "The gateway stopped during this turn."
+const resumableReport = (session: SessionId) =>
+  `${interruptedReport} Nothing of it is lost: go on with ai-desk session resume ${session}.`
 const stoppedReport = "Stopped on request."
 
 const make = Effect.gen(function* () {
@@ -126,6 +132,8 @@ const make = Effect.gen(function* () {
   const sessions = KeyedLock.make<SessionId>()
   const keys = MessageKeys.make(store)
   const running = new Map<RunId, Fiber.RuntimeFiber<void>>()
+  /** By somebody who meant this run; what stops beside them is the gateway. */
+  const stopping = new Set<RunId>()
   let closing = false
 
   const auditRun = (ctx: RunContext.RunContext, type: "message.accepted" | "run.ended", data: AuditEvent["data"]) =>
@@ -146,16 +154,32 @@ const make = Effect.gen(function* () {
   const publish = ({ agent, session, run }: RunContext.RunContext, state: RunChanged["state"]) =>
     events.publish(new RunChanged({ agent: agent.id, session, run, state }, true))
 
-  /** The one way in which a run ends: in the log, in the audit log. */
-  const end = (ctx: RunContext.RunContext, startedAt: number, how: TurnEnd, text: string) =>
+  /** In the audit log, and for whoever watches. */
+  const ended = (
+    ctx: RunContext.RunContext,
+    startedAt: number,
+    how: TurnEnd,
+    text: string,
+    more: AuditEvent["data"] = {}
+  ) =>
     Effect.gen(function* () {
-      yield* ctx.record(new TurnEnded({ run: ctx.run, end: how, report: how === "answered" ? "" : text }, true))
       const { run } = yield* ctx.view
       const durationMs = (yield* Clock.currentTimeMillis) - startedAt
       const { usage, cost, toolCalls } = run ?? { usage: noUsage, cost: NanoUsd.make(0), toolCalls: 0 }
-      yield* auditRun(ctx, "run.ended", { end: how, toolCalls, tokens: usage.totalTokens, nanoUsd: cost })
+      yield* auditRun(ctx, "run.ended", { end: how, toolCalls, tokens: usage.totalTokens, nanoUsd: cost, ...more })
       return new RunEnded({ end: how, text, usage, cost, durationMs, toolCalls }, true)
     })
+
+  /** The one way in which a turn ends: in the log, in the audit log. */
+  const end = (ctx: RunContext.RunContext, startedAt: number, how: TurnEnd, text: string) =>
+    Effect.zipRight(
+      ctx.record(new TurnEnded({ run: ctx.run, end: how, report: how === "answered" ? "" : text }, true)),
+      ended(ctx, startedAt, how, text)
+    )
+
+  /** The run ends, its turn does not: what was accepted is in the log, and so can be gone on with. */
+  const leaveOpen = (ctx: RunContext.RunContext, startedAt: number) =>
+    Effect.zipRight(ctx.flush, ended(ctx, startedAt, "interrupted", resumableReport(ctx.session), { resumable: "yes" }))
 
   /** Follows Turn until it says that the turn is over, and how; nothing when there is none. */
   const loop = (ctx: RunContext.RunContext) =>
@@ -201,10 +225,11 @@ const make = Effect.gen(function* () {
           return
         }
         if (Cause.isInterruptedOnly(exit.cause)) {
-          const [how, why] = closing
-            ? (["interrupted", interruptedReport] as const)
-            : (["stopped", stoppedReport] as const)
-          yield* Effect.flatMap(end(ctx, startedAt, how, why), ctx.emit)
+          const ending =
+            closing && !stopping.has(ctx.run)
+              ? leaveOpen(ctx, startedAt)
+              : end(ctx, startedAt, "stopped", stoppedReport)
+          yield* Effect.flatMap(ending, ctx.emit)
           return
         }
         yield* end(ctx, startedAt, "failed", failureText(exit.cause)).pipe(
@@ -410,7 +435,10 @@ const make = Effect.gen(function* () {
         )
         .pipe(
           Effect.onExit((exit) => {
-            if (known !== undefined) running.delete(known)
+            if (known !== undefined) {
+              running.delete(known)
+              stopping.delete(known)
+            }
             if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) return mailbox.failCause(exit.cause)
             return told || Exit.isSuccess(exit) ? mailbox.end : Effect.zipRight(emit(neverBegan), mailbox.end)
           }),
@@ -445,7 +473,7 @@ const make = Effect.gen(function* () {
     closing = true
     return Fiber.interruptAll(Chunk.fromIterable(running.values()))
   })
-  // Before the layers under this one close: what runs is ended, and its log says why.
+  // Before the layers under this one close, so that what runs leaves nothing half written.
   yield* Effect.addFinalizer(() => close)
 
   return AgentRuntime.of({
@@ -456,7 +484,9 @@ const make = Effect.gen(function* () {
     stop: (run) =>
       Effect.suspend(() => {
         const fiber = running.get(run)
-        return fiber === undefined ? Effect.succeed(false) : Effect.as(Fiber.interrupt(fiber), true)
+        if (fiber === undefined) return Effect.succeed(false)
+        stopping.add(run)
+        return Effect.as(Fiber.interrupt(fiber), true)
       }),
     close
   })

@@ -5,10 +5,10 @@
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { AgentRuntime } from "../../src/agent/AgentRuntime.ts"
 import * as SessionStore from "../../src/agent/SessionStore.ts"
-import { AgentId, LeaseId, owner, type SessionId, ToolCallId } from "../../src/domain/Ids.ts"
+import { AgentId, LeaseId, MessageKey, owner, type SessionId, ToolCallId } from "../../src/domain/Ids.ts"
 import { Taint } from "../../src/domain/Labels.ts"
 import { AssistantMessage, ToolCallPart, userText } from "../../src/domain/Message.ts"
 import { Completed, ModelRef } from "../../src/domain/Model.ts"
@@ -166,23 +166,59 @@ describe("a stop at an awkward moment", () => {
 })
 
 describe("a gateway that closes", () => {
-  it.live("ends what runs, and the log says why", () =>
+  for (const key of [undefined, MessageKey.make("message-0001")]) {
+    const name = key === undefined ? "without a key" : "with a key"
+    it.live(`tells who watches, and leaves the turn of a message ${name} open, to be resumed`, () =>
+      Effect.gen(function* () {
+        const place = yield* Path.place()
+        const scope = yield* Scope.make()
+        const context = yield* Layer.buildWithScope(Path.agentLayer(place, { providers: playing(hangs) }), scope)
+        const keyed = key === undefined ? {} : { key }
+        const running = yield* E2e.watch("hello", keyed).pipe(Effect.provide(context))
+        yield* running.until((event) => event._tag === "ModelStarted")
+        yield* Scope.close(scope, Exit.void)
+        yield* running.end
+        const session = E2e.sessionOf(running.events)
+        const last = running.events.at(-1)
+        assert.deepInclude(last, { _tag: "RunEnded", end: "interrupted" })
+        assert.include(last?._tag === "RunEnded" ? last.text : "", `session resume ${session}`)
+
+        yield* Effect.gen(function* () {
+          const store = yield* SessionStore.SessionStore
+          const runtime = yield* AgentRuntime
+          assert.lengthOf(yield* store.open, 1)
+          assert.lengthOf(yield* ends(session), 0)
+          yield* nothingReserved
+          if (key !== undefined) {
+            const again = yield* Path.run("hello", { key })
+            assert.deepInclude(again[0], { _tag: "MessageStored", again: true, state: "interrupted", session })
+            assert.lengthOf(again, 1)
+          }
+          const resumed = [...(yield* Stream.runCollect(runtime.resume(session, owner)))]
+          assert.deepInclude(resumed.at(-1), { _tag: "RunEnded", end: "answered", text: "here again" })
+          assert.deepStrictEqual(
+            (yield* ends(session)).map(({ end }) => end),
+            ["answered"]
+          )
+          assert.lengthOf(yield* store.open, 0)
+        }).pipe(Effect.provide(Path.agentLayer(place, { providers: playing(says("here again")) })))
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("does not take up again what somebody stopped before", () =>
     Effect.gen(function* () {
       const place = yield* Path.place()
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(Path.agentLayer(place, { providers: playing(hangs) }), scope)
       const running = yield* E2e.watch("hello").pipe(Effect.provide(context))
       yield* running.until((event) => event._tag === "ModelStarted")
-      yield* Scope.close(scope, Exit.void)
+      const runtime = Context.get(context, AgentRuntime)
+      const [started] = Path.of(running.events, "RunStarted")
+      yield* Effect.all([runtime.stop(started!.run), runtime.close], { concurrency: 2 })
       yield* running.end
-      assert.deepInclude(running.events.at(-1), { _tag: "RunEnded", end: "interrupted" })
-
-      yield* Effect.gen(function* () {
-        const store = yield* SessionStore.SessionStore
-        assert.lengthOf(yield* store.open, 0)
-        assert.strictEqual((yield* ends(E2e.sessionOf(running.events)))[0]?.end, "interrupted")
-        yield* nothingReserved
-      }).pipe(Effect.provide(Path.agentLayer(place)))
+      assert.deepInclude(running.events.at(-1), { _tag: "RunEnded", end: "stopped" })
+      yield* Scope.close(scope, Exit.void)
     }).pipe(Effect.scoped)
   )
 })
