@@ -78,7 +78,7 @@ export class LiveRuns extends Context.Tag("ai-desk/gateway/LiveRuns")<
   }
 >() {}
 
-/** Of one principal, at the same time: a household's chats at once, with room; a run holds about 100 KB. */
+/** Of one principal, at the same time. 200 at once are tried out. */
 const maxRuns = 256
 /** Sessions that nobody uses: replayed from memory for as long as they are among the latest. */
 const maxIdle = 128

@@ -42,7 +42,7 @@ const crowd = Effect.gen(function* () {
           name: "rehearsal",
           stream: (request) => {
             const last = request.value.messages.at(-1)
-            const said = wordsOf(/client-\d+/.exec(last === undefined ? "" : textOf(last))?.[0] ?? "nobody")
+            const said = wordsOf(/client-\d+/.exec(last?._tag === "User" ? textOf(last) : "")?.[0] ?? "nobody")
             const pause = Effect.suspend(() => {
               seen.paused += 1
               return Effect.zipRight(goOn, Deferred.await(resumed))
