@@ -86,9 +86,26 @@ describe("Connections", () => {
       // The owner again, in the place of the last stranger.
       const last = yield* hold(place, `${head}${owner}\r\n`)
       while (place.seen.requests < 6) yield* Effect.sleep("5 millis")
-      // All places are the owner's now; one more is not to be had.
-      yield* closed(yield* hold(place))
-      expect([last.destroyed, yield* connections(place)]).toEqual([false, 6])
+      // All places are the owner's now; one more is not to be had, and nobody hears what it asks.
+      yield* closed(yield* hold(place, `${head}${owner}Connection: close\r\n\r\n`))
+      expect([last.destroyed, yield* connections(place), place.seen.requests]).toEqual([false, 6, 6])
+    }).pipe(Effect.provide(ground()), Effect.scoped)
+  )
+
+  it.live("takes the place of one that says nothing before that of one that is being heard", () =>
+    Effect.gen(function* () {
+      const place = yield* open({ maxConnections: 2, trusted: ["127.0.0.1"] })
+      const heard = Effect.async<void>((resume) => {
+        place.server.once("request", () => resume(Effect.void))
+      })
+      const form = "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+      const [asking] = yield* Effect.all([hold(place, `POST /dashboard/api/login HTTP/1.1\r\nH\r\n${form}`), heard], {
+        concurrency: 2
+      })
+      const silent = yield* hold(place)
+      yield* hold(place)
+      yield* closed(silent)
+      expect([asking.destroyed, yield* connections(place)]).toEqual([false, 2])
     }).pipe(Effect.provide(ground()), Effect.scoped)
   )
 
