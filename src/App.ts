@@ -286,7 +286,7 @@ const groupsOf = (
     audit: Layer.provide(routes.audit, shared),
     credentials: Layer.provide(routes.credentials, shared),
     certificates: routes.certificates.pipe(Layer.provide(Certificates), Layer.provide(shared)),
-    tokens: routes.tokens.pipe(Layer.provide(Tokens), Layer.provide(exclusive)),
+    tokens: routes.tokens.pipe(Layer.provide(Layer.merge(Tokens, part.budget)), Layer.provide(exclusive)),
     login: Layer.provide(routes.login, logins),
     security: routes.security.pipe(
       Layer.provide(SecurityAudit),

@@ -110,15 +110,22 @@ const create = verb({
     )
 })
 
-const spending = ({ allowance }: TokenInfo): string => {
+const limit = ({ allowance }: TokenInfo): string => {
   const of = (caps: Caps | undefined, per: string) =>
     caps?.cost === undefined ? [] : [`${formatUsd(caps.cost)} a ${per}`]
   const limits = [...of(allowance?.daily, "day"), ...of(allowance?.monthly, "month")]
   return limits.length === 0 ? "-" : limits.join(", ")
 }
 
+const spent = ({ spending = [] }: TokenInfo): string => {
+  const used = spending.filter((period) => period.spentTokens > 0)
+  const of = ({ period, spent }: (typeof used)[number]) =>
+    `${formatUsd(spent)} ${period === "daily" ? "today" : "this month"}`
+  return used.length === 0 ? "-" : used.map(of).join(", ")
+}
+
 const list = verb({
-  summary: "List the tokens: what each allows, and when it was last used.",
+  summary: "List the tokens: what each allows and has spent, and when it was last used.",
   params: { config, json },
   run: (input) =>
     ask(
@@ -131,7 +138,17 @@ const list = verb({
           tokens.length === 0
             ? "there are no tokens; make one with: ai-desk token create"
             : table([
-                ["ID", "LABEL", "SCOPES", "STATE", "EXPIRES (UTC)", "LAST USED (UTC)", "MAY SPEND", "MODELS"],
+                [
+                  "ID",
+                  "LABEL",
+                  "SCOPES",
+                  "STATE",
+                  "EXPIRES (UTC)",
+                  "LAST USED (UTC)",
+                  "MAY SPEND",
+                  "SPENT (UTC)",
+                  "MODELS"
+                ],
                 ...tokens.map((token) => [
                   token.id,
                   visible(token.label),
@@ -139,7 +156,8 @@ const list = verb({
                   token.state,
                   at(token.expiresAt),
                   at(token.lastUsedAt),
-                  spending(token),
+                  limit(token),
+                  spent(token),
                   token.models === undefined ? "all" : token.models.join(",")
                 ])
               ])

@@ -11,7 +11,9 @@ export const TokensGroup = HttpApiGroup.make("tokens")
   .add(
     HttpApiEndpoint.get("list", "/dashboard/api/tokens")
       .middleware(Reads)
-      .annotateContext(about("List the tokens", "What each allows, until when, and when it was last used; no secret."))
+      .annotateContext(
+        about("List the tokens", "What each allows and has spent, until when, and when it was last used; no secret.")
+      )
       .addSuccess(Schema.Array(TokenInfo))
       .addError(worded(GroundFailed))
   )

@@ -1,5 +1,6 @@
 /** Words for how clients prove who they are: tokens, passwords and log-ins, and how these fail. No secret is part of what is shown. */
 import { Schema } from "effect"
+import { PeriodStatus } from "./Budget.ts"
 import { AccessScope, Allowance } from "./Caller.ts"
 
 export const AuthMode = Schema.Literal("token", "password", "certificate")
@@ -63,7 +64,9 @@ export class TokenInfo extends Schema.Class<TokenInfo>("TokenInfo")({
   expiresAt: Schema.optional(Schema.Finite),
   /** To within a minute. Absent: never used. */
   lastUsedAt: Schema.optional(Schema.Finite),
-  revokedAt: Schema.optional(Schema.Finite)
+  revokedAt: Schema.optional(Schema.Finite),
+  /** This day and this month, over all agents, in lists. Absent: an owner's token, whose spending is the agents' own. */
+  spending: Schema.optional(Schema.Array(PeriodStatus))
 }) {}
 
 export class TokenCreated extends Schema.Class<TokenCreated>("TokenCreated")({

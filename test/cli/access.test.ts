@@ -35,7 +35,7 @@ describe("token", () => {
       )
 
       const list = yield* cli(["token", "list"], at)
-      assert.match(list.stdout, /wall +read,chat +active .*\$2\.50 a day +main/)
+      assert.match(list.stdout, /wall +read,chat +active .*\$2\.50 a day +- +main/)
       const json = yield* cli(["token", "list", "--json"], at)
       assert.lengthOf(JSON.parse(json.stdout), 2)
       for (const { stdout } of [list, json]) assert.notInclude(stdout, "aidt_")

@@ -81,7 +81,17 @@ describe("the official clients, the gateway and a token", () => {
       assert.strictEqual((yield* promise(() => chat(limited))).choices[0]?.message.content, "Hello.")
 
       const tokens = yield* printed(Schema.Array(TokenInfo), place, "token", "list")
-      assert.isNumber(tokens.find(({ label }) => label === "poor")?.lastUsedAt)
+      const listedPoor = tokens.find(({ label }) => label === "poor")
+      assert.isNumber(listedPoor?.lastUsedAt)
+      assert.deepStrictEqual(
+        listedPoor?.spending?.map((period) => [period.period, period.spentTokens, period.reservedTokens]),
+        [
+          ["daily", 17_000, 0],
+          ["monthly", 17_000, 0]
+        ]
+      )
+      // 10 000 tokens in and 7000 out, at the vendor's prices.
+      assert.strictEqual(listedPoor?.spending?.[0]?.spent as number, 20_300_000)
       const refusals = yield* printed(Schema.Array(AuditEntry), place, "audit", "tail", "--type", "budget.refused")
       assert.lengthOf(refusals, 2)
     })
