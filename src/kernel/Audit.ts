@@ -20,7 +20,7 @@
  * three contradict a checkpoint line that was copied elsewhere before.
  */
 import { existsSync, readFileSync } from "node:fs"
-import { Chunk, Clock, Context, Effect, Fiber, Layer, Option, Queue, type Scope, Stream } from "effect"
+import { Chunk, Clock, Context, Effect, Fiber, FiberSet, Layer, Option, Queue, type Scope, Stream } from "effect"
 import { AuditEntry, type AuditEvent, type AuditReport, type AuditType, AuditUnavailable } from "../domain/Audit.ts"
 import * as Canon from "./audit/Canon.ts"
 import * as Checkpoint from "./audit/Checkpoint.ts"
@@ -234,22 +234,21 @@ const make: Effect.Effect<
   const append = (event: AuditEvent): Effect.Effect<AuditEntry, AuditUnavailable> =>
     Effect.flatMap(Clock.currentTimeMillis, (at) => record(at, event, "now"))
 
-  const notes = new Set<Fiber.RuntimeFiber<void>>()
+  const notes = yield* FiberSet.make<void>()
+  const atOnce = yield* FiberSet.runtime(notes)<never>()
   const note = (event: AuditEvent): Effect.Effect<void> =>
-    Effect.gen(function* () {
-      const at = yield* Clock.currentTimeMillis
-      const fiber = yield* record(at, event, "later").pipe(
+    Effect.flatMap(Clock.currentTimeMillis, (at) => {
+      const recorded = record(at, event, "later").pipe(
         Effect.asVoid,
         Effect.catchTag("AuditUnavailable", (error) => {
           owed.push({ at, event })
           return Effect.logError(`${error.message} (an entry of type ${event.type} is owed)`)
-        }),
-        Effect.forkDaemon
+        })
       )
-      notes.add(fiber)
-      fiber.addObserver(() => notes.delete(fiber))
-      // Lets the entry take its place in the queue before whatever the caller records next.
-      yield* Effect.yieldNow()
+      // Either way the entry takes its place in the queue before whatever the caller records next.
+      if (owed.length > 0) return Effect.zipRight(FiberSet.run(notes, recorded), Effect.yieldNow())
+      atOnce(recorded)
+      return Effect.void
     })
 
   /** Readers see every note that was made before them. */
