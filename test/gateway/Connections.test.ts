@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net"
+import { connect as connectTls } from "node:tls"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { serverOptions } from "../../src/gateway/Connections.ts"
@@ -128,6 +129,24 @@ describe("Connections", () => {
       )
       expect(answers).toEqual(Array.from({ length: 12 }, () => 200))
       expect(yield* connections(place)).toBeLessThanOrEqual(4)
+    }).pipe(Effect.provide(ground()), Effect.scoped)
+  )
+
+  it.live("takes no place from one that has proved itself over TLS", () =>
+    Effect.gen(function* () {
+      const place = yield* open({ maxConnections: 4, tls: true })
+      const stream = yield* Effect.acquireRelease(
+        Effect.sync(() => connectTls({ host: "127.0.0.1", port: place.port, rejectUnauthorized: false })),
+        (socket) => Effect.sync(() => socket.destroy())
+      )
+      const begun = Effect.async<void>((resume) => {
+        stream.on("error", () => {}).once("data", () => resume(Effect.void))
+        stream.write(`${head.replace("H\r\n", `Host: 127.0.0.1:${place.port}\r\n`)}${owner}\r\n`)
+      })
+      yield* begun
+      const strangers = yield* Effect.forEach(Array.from({ length: 12 }), () => hold(place))
+      yield* Effect.forEach(strangers.slice(0, 8), closed, { concurrency: "unbounded", discard: true })
+      expect([stream.destroyed, yield* connections(place)]).toEqual([false, 3])
     }).pipe(Effect.provide(ground()), Effect.scoped)
   )
 
