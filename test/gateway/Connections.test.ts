@@ -1,8 +1,9 @@
+import { createServer } from "node:http"
 import { connect, type Socket } from "node:net"
 import { connect as connectTls } from "node:tls"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { serverOptions } from "../../src/gateway/Connections.ts"
+import { configure, serverOptions } from "../../src/gateway/Connections.ts"
 import { ask, goodToken, ground, open, type Place } from "../support/door.ts"
 
 /** An open connection that has sent this much; gone with the scope. */
@@ -108,6 +109,29 @@ describe("Connections", () => {
       yield* closed(silent)
       expect([asking.destroyed, yield* connections(place)]).toEqual([false, 2])
     }).pipe(Effect.provide(ground()), Effect.scoped)
+  )
+
+  it.live("keeps to new limits from the next connection on", () =>
+    Effect.gen(function* () {
+      const server = yield* Effect.acquireRelease(
+        Effect.sync(() => createServer(serverOptions)),
+        (running) => Effect.sync(() => running.close())
+      )
+      const limit = configure(server, { maxConnections: 10, trusts: () => true })
+      const port = yield* Effect.async<number>((resume) => {
+        server.listen(0, "127.0.0.1", () => {
+          const at = server.address()
+          resume(Effect.succeed(typeof at === "object" && at !== null ? at.port : 0))
+        })
+      })
+      const place = { port, server, seen: { requests: 0 } }
+      const strangers = yield* Effect.forEach(Array.from({ length: 4 }), () => hold(place))
+      while ((yield* connections(place)) < 4) yield* Effect.sleep("5 millis")
+      yield* Effect.sync(() => limit({ maxConnections: 2, trusts: () => true }))
+      yield* hold(place)
+      yield* Effect.forEach(strangers.slice(0, 3), closed, { concurrency: "unbounded", discard: true })
+      expect(yield* connections(place)).toBe(2)
+    }).pipe(Effect.scoped)
   )
 
   it.live("counts people behind a declared proxy as many", () =>
