@@ -9,6 +9,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Attack from "../support/attack.ts"
 import * as Chat from "../support/chat.ts"
+import * as Collector from "../support/collector.ts"
 import { cli, filesBelow, hitsIn } from "../support/e2e-cli.ts"
 import * as E2e from "../support/e2e-vendors.ts"
 import { ask } from "../support/served.ts"
@@ -23,7 +24,7 @@ const keys = {
 const others = {
   "master key": `aidk_${"Zy9Xw8Vu7T".repeat(4)}abc`,
   "webhook secret": "whk|Odd/Secret+With=Signs%55aa01",
-  "header value": "hdr;Odd/Secret+With=Signs%93cd22",
+  "header value": "hdr.Odd/Secret+With.Signs-93cd22",
   "stored key": "sto>Odd/Secret+With=Signs%18ef70"
 }
 
@@ -76,12 +77,14 @@ describe("a model that prints the gateway's secrets", () => {
     "shows them to nobody, on no way, and nothing that is left behind has them",
     () =>
       Effect.gen(function* () {
+        const collector = yield* Collector.open
         const stage = yield* E2e.stage({
           keys,
           env: {
             AI_DESK_MASTER_KEY: others["master key"],
             AI_DESK_LOG_LEVEL: "debug",
-            PUSH_SECRET: others["webhook secret"]
+            PUSH_SECRET: others["webhook secret"],
+            COLLECTOR_HEADERS: `x-collector-key=${others["header value"]}`
           },
           sections: {
             agents: {
@@ -91,6 +94,7 @@ describe("a model that prints the gateway's secrets", () => {
             webhooks: { push: { prompt: "look", secretEnv: "PUSH_SECRET" } },
             cache: { enabled: false },
             log: { level: "debug" },
+            telemetry: { otlpUrl: collector.url, headersEnv: "COLLECTOR_HEADERS" },
             gateway: { rateLimit: { maxPerSecond: 1000 } }
           }
         })
@@ -221,19 +225,26 @@ describe("a model that prints the gateway's secrets", () => {
         const sessions = JSON.parse((yield* target.local("/dashboard/api/sessions")).text)
         const session = /sess-[0-9A-Z]{26}/.exec(JSON.stringify(sessions))?.[0] ?? ""
         assert.notStrictEqual(session, "")
-        for (const path of Object.keys(paths)) {
-          if (!("get" in Object(paths[path])) || /\/(chat|events)$/.test(path)) continue
-          const at = path.replace(/\{session\}|\{id\}/, session).replaceAll(/\{\w+\}/g, "main")
-          for (const as of [read, owner]) got(`GET ${at}`, (yield* ask(url, at, { headers: Attack.bearer(as) })).text)
-          got(`GET ${at}, nobody`, (yield* ask(url, at)).text)
-        }
+        const readable = Object.keys(paths).filter(
+          (path) => "get" in Object(paths[path]) && !/\/(chat|events)$/.test(path)
+        )
+        yield* Effect.forEach(
+          readable,
+          (path) =>
+            Effect.gen(function* () {
+              const at = path.replace(/\{session\}|\{id\}/, session).replaceAll(/\{\w+\}/g, "main")
+              got(`GET ${at}, nobody`, (yield* ask(url, at)).text)
+              for (const as of [read, owner])
+                got(`GET ${at}`, (yield* ask(url, at, { headers: Attack.bearer(as) })).text)
+            }),
+          { concurrency: 8, discard: true }
+        )
         for (const path of ["/login", "/dashboard", "/docs", "/healthz", "/readyz", "/metrics", "/setup"]) {
           got(path, (yield* ask(url, path, { headers: Attack.bearer(read) })).text)
         }
         for (const argv of [
           ["session", "export", session],
           ["audit", "export"],
-          ["token", "list"],
           ["config", "show"]
         ]) {
           const { stderr, stdout } = yield* cli(argv, { cwd: dir, env })
@@ -243,6 +254,11 @@ describe("a model that prints the gateway's secrets", () => {
         target.running.child.kill("SIGTERM")
         yield* target.running.ended
         got("the gateway's output", target.running.text())
+
+        // Only the collector itself is told what it asked for.
+        assert.isTrue(collector.received.some(({ path }) => path === "/v1/traces"))
+        assert.isTrue(collector.received.every(({ headers }) => headers["x-collector-key"] === others["header value"]))
+        got("traces", collector.received.map(({ body, path }) => `${path}\n${body}`).join("\n"))
 
         // The search itself works: it finds every one of them in what the model said.
         assert.sameMembers(

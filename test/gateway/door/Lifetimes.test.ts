@@ -1,3 +1,4 @@
+import * as Socket from "@effect/platform/Socket"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Scope, TestClock } from "effect"
 import { type CallerInfo, nobody } from "../../../src/domain/Caller.ts"
@@ -61,6 +62,39 @@ describe("Lifetimes", () => {
       yield* end("a")
       yield* settle
       expect([ended.toSorted(), watches()]).toEqual([["first", "second"], 1])
+    })
+  )
+
+  it.scoped("end what cannot be spoken to as well, and take no word from it any more", () =>
+    Effect.gen(function* () {
+      const { end, hold } = yield* credentials
+      let destroyed = 0
+      const life = Lifetimes.endOf({ destroy: () => (destroyed += 1) })
+      let deliver: (message: string) => unknown = () => undefined
+      const socket = yield* life.upgrade(
+        Effect.succeed(
+          Socket.Socket.of({
+            [Socket.TypeId]: Socket.TypeId,
+            run: () => Effect.void,
+            runRaw: (handler) =>
+              Effect.sync(() => {
+                deliver = handler
+              }),
+            writer: Effect.succeed(() => Effect.never)
+          })
+        )
+      )
+      const heard: Array<string> = []
+      yield* socket.runRaw((message) => void heard.push(String(message)))
+      yield* hold(caller("a"), life.end)
+      deliver("before")
+      yield* begin
+      yield* end("a")
+      yield* begin
+      deliver("after")
+      expect([heard, destroyed]).toEqual([["before"], 0])
+      yield* settle
+      expect([heard, destroyed]).toEqual([["before"], 1])
     })
   )
 

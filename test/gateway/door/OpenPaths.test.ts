@@ -43,6 +43,24 @@ describe("OpenPaths", () => {
     })
   )
 
+  it("are open by their own method, to be looked at where they may be read, and with every part of them", () => {
+    const isOpen = OpenPaths.matcher([
+      { method: "GET", path: "/read/:id" },
+      { method: "POST", path: "/write" }
+    ])
+    const open = [
+      ["GET", "/read/x"],
+      ["HEAD", "/read/x"],
+      ["POST", "/write"]
+    ] as const
+    for (const method of ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]) {
+      for (const path of ["/read/x", "/read/", "/read", "/read/x/", "/write", "/write/"]) {
+        const expected = open.some(([m, p]) => m === method && p === path)
+        expect([method, path, isOpen(method, path)]).toEqual([method, path, expected])
+      }
+    }
+  })
+
   it.effect("open a page to be looked at, and nothing to be changed but the set-up", () =>
     Effect.gen(function* () {
       const isOpen = OpenPaths.matcher(yield* OpenPaths.openEndpoints)
