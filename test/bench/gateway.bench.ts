@@ -56,7 +56,13 @@ const start = async (): Promise<{ readonly child: ChildProcess; readonly pid: nu
     await pause(5)
   }
   const pid = child.pid ?? 0
-  hold("CPU seconds until it answers", costs(pid).cpu, 1)
+  const ready = costs(pid)
+  hold("CPU seconds until it answers", ready.cpu, 1)
+  // What the first message needs is loaded after the start.
+  await pause(3000)
+  const idle = costs(pid)
+  hold("MB resident when idle", idle.mb, 150)
+  process.stderr.write(`  ready after ${ready.cpu.toFixed(2)} s of CPU; idle with ${idle.mb.toFixed(0)} MB\n`)
   return { child, pid, url: new URL(JSON.parse(readFileSync(announcement, "utf8")).url) }
 }
 const stop = (child: ChildProcess): Promise<void> => {
@@ -96,23 +102,40 @@ const runtime = ManagedRuntime.make(
 await runtime.runPromise(Effect.void)
 const barePort = (bare.address() as AddressInfo).port
 
-const agent = new Agent({ keepAlive: true, maxSockets: 16 })
-const body = JSON.stringify({ model: "main", messages: [{ role: "user", content: "What can you do?" }] })
-const ask = (port: number | string): Promise<number> => {
+const plain = createServer((incoming, response) => {
+  const chunks: Array<Buffer> = []
+  incoming
+    .on("data", (chunk: Buffer) => chunks.push(chunk))
+    .on("end", () => {
+      const value: unknown = JSON.parse(Buffer.concat(chunks).toString("utf8"))
+      response.setHeader("content-type", "application/json").end(JSON.stringify(value))
+    })
+})
+const listening = Promise.withResolvers<void>()
+plain.listen(0, "127.0.0.1", () => listening.resolve())
+await listening.promise
+const plainPort = (plain.address() as AddressInfo).port
+
+const agent = new Agent({ keepAlive: true, maxSockets: 32 })
+type Asked = "main" | "rehearsal/rehearsal-1"
+const bodyFor = (model: Asked) => JSON.stringify({ model, messages: [{ role: "user", content: "What can you do?" }] })
+const bodies = { main: bodyFor("main"), "rehearsal/rehearsal-1": bodyFor("rehearsal/rehearsal-1") }
+const ask = (port: number | string, model: Asked = "main"): Promise<number> => {
   const { promise, reject, resolve } = Promise.withResolvers<number>()
   request({ host: "127.0.0.1", port, path: "/v1/chat/completions", method: "POST", headers, agent }, (response) =>
     response.resume().once("end", () => resolve(response.statusCode ?? 0))
   )
     .once("error", reject)
-    .end(body)
+    .end(bodies[model])
   return promise
 }
-const many = async (port: number | string): Promise<void> => {
-  const answers = await Promise.all(Array.from({ length: 100 }, () => ask(port)))
+const many = async (port: number | string, model: Asked = "main"): Promise<void> => {
+  const answers = await Promise.all(Array.from({ length: 96 }, () => ask(port, model)))
   const wrong = answers.find((status) => status !== 200)
   if (wrong !== undefined) throw new Error(`an answer had the status ${wrong}`)
 }
 await many(one.url.port)
+await many(one.url.port, "rehearsal/rehearsal-1")
 
 const listeners: Array<IncomingMessage> = []
 const listen = (): Promise<void> => {
@@ -127,12 +150,29 @@ const listen = (): Promise<void> => {
 
 export const benches: ReadonlyArray<Bench> = [
   {
-    name: "cached answer over /v1/chat/completions, 100 at a time",
+    name: "a bare HttpApi that echoes, over 32 connections",
+    floor: { name: "node:http that echoes", run: () => many(plainPort) },
+    run: () => many(barePort),
+    perRun: 96,
+    rounds: 15,
+    warmup: 10
+  },
+  {
+    name: "a model's cached answer over /v1/chat/completions, 32 connections",
+    floor: { name: "a bare HttpApi that echoes", run: () => many(barePort) },
+    run: () => many(one.url.port, "rehearsal/rehearsal-1"),
+    perRun: 96,
+    rounds: 15,
+    warmup: 15,
+    goals: { ratio: 3 }
+  },
+  {
+    name: "an agent's cached answer, a session each",
     floor: { name: "a bare HttpApi that echoes", run: () => many(barePort) },
     run: () => many(one.url.port),
-    perRun: 100,
-    rounds: 30,
-    warmup: 5,
+    perRun: 96,
+    rounds: 15,
+    warmup: 8,
     goals: { ratio: 3 }
   },
   {
@@ -142,12 +182,15 @@ export const benches: ReadonlyArray<Bench> = [
       const before = costs(one.pid).mb
       for (let n = 0; n < 20; n++) await Promise.all(Array.from({ length: 50 }, listen))
       await pause(2000)
-      hold("MB more for 1,000 listeners", costs(one.pid).mb - before, 60)
+      const more = costs(one.pid).mb - before
+      hold("MB more for 1,000 listeners", more, 60)
+      process.stderr.write(`  1,000 listeners: ${more.toFixed(1)} MB more\n`)
     },
     setup: () => async () => {
       for (const listener of listeners) listener.destroy()
       agent.destroy()
       bare.closeAllConnections()
+      plain.close()
       await runtime.dispose()
       await stop(one.child)
     },
