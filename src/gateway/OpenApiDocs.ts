@@ -88,6 +88,12 @@ const tidy = (node: unknown): unknown => {
 
 export type Operation = OpenApi.OpenAPISpecOperation & { readonly "x-access": string }
 
+/** A WebSocket's 101 is no success that a document may end with, so it is the default as well. */
+const withSuccess = (responses: OpenApi.OpenAPISpecOperation["responses"]) => {
+  const upgrade = responses?.[101]
+  return upgrade === undefined ? responses : { ...responses, default: upgrade }
+}
+
 const compute = () => {
   const spec = OpenApi.fromApi(Api)
   const rules = rulesOf()
@@ -101,6 +107,7 @@ const compute = () => {
             method,
             {
               ...operation,
+              responses: withSuccess(operation.responses),
               description: `${operation.description ?? ""}\n\nFor: ${access}.`.trim(),
               security: access === "anyone" ? [] : everyWay,
               "x-access": access
