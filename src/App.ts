@@ -6,6 +6,7 @@
  */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import type * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
@@ -86,122 +87,135 @@ const Recovered = lazily(() =>
   )
 )
 
-/** Each group's routes, still open: what a client may ask, by whom it may be asked, and what answers it. */
+/** A group's routes, still open: what a client may ask, by whom it may be asked, and what answers it. */
+const answered = <Id extends string, Group extends HttpApiGroup.HttpApiGroup.Any, E, R, A, LE, LR>(
+  load: () => Promise<readonly [HttpApi.HttpApi<Id, Group, E, R>, Layer.Layer<A, LE, LR>]>
+) =>
+  lazily(() =>
+    load().then(([api, handlers]) => HttpApiBuilder.api(api).pipe(Layer.provide(handlers), Layer.provide(Access.layer)))
+  )
+
 const routes = {
   agents: HttpApiBuilder.api(AgentsApi).pipe(Layer.provide(agents.layer), Layer.provide(Access.layer)),
-  health: lazily(() =>
-    Promise.all([import("./contract/health.ts"), import("./gateway/handlers/health.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.HealthApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  health: answered(() =>
+    Promise.all([
+      import("./contract/health.ts").then((m) => m.HealthApi),
+      import("./gateway/handlers/health.ts").then((m) => m.layer)
+    ])
   ),
-  runs: lazily(() =>
-    Promise.all([import("./contract/runs.ts"), import("./gateway/handlers/runs.ts")]).then(([contract, { layer }]) =>
-      HttpApiBuilder.api(contract.RunsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  runs: answered(() =>
+    Promise.all([
+      import("./contract/runs.ts").then((m) => m.RunsApi),
+      import("./gateway/handlers/runs.ts").then((m) => m.layer)
+    ])
   ),
-  events: lazily(() =>
-    Promise.all([import("./contract/events.ts"), import("./gateway/handlers/events.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.EventsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  events: answered(() =>
+    Promise.all([
+      import("./contract/events.ts").then((m) => m.EventsApi),
+      import("./gateway/handlers/events.ts").then((m) => m.layer)
+    ])
   ),
-  chat: lazily(() =>
-    Promise.all([import("./contract/chat.ts"), import("./gateway/handlers/chat.ts")]).then(([contract, { layer }]) =>
-      HttpApiBuilder.api(contract.ChatApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  chat: answered(() =>
+    Promise.all([
+      import("./contract/chat.ts").then((m) => m.ChatApi),
+      import("./gateway/handlers/chat.ts").then((m) => m.layer)
+    ])
   ),
-  approvals: lazily(() =>
-    Promise.all([import("./contract/approvals.ts"), import("./gateway/handlers/approvals.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.ApprovalsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  approvals: answered(() =>
+    Promise.all([
+      import("./contract/approvals.ts").then((m) => m.ApprovalsApi),
+      import("./gateway/handlers/approvals.ts").then((m) => m.layer)
+    ])
   ),
-  sessions: lazily(() =>
-    Promise.all([import("./contract/sessions.ts"), import("./gateway/handlers/sessions.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.SessionsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  sessions: answered(() =>
+    Promise.all([
+      import("./contract/sessions.ts").then((m) => m.SessionsApi),
+      import("./gateway/handlers/sessions.ts").then((m) => m.layer)
+    ])
   ),
-  budget: lazily(() =>
-    Promise.all([import("./contract/budget.ts"), import("./gateway/handlers/budget.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.BudgetApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  budget: answered(() =>
+    Promise.all([
+      import("./contract/budget.ts").then((m) => m.BudgetApi),
+      import("./gateway/handlers/budget.ts").then((m) => m.layer)
+    ])
   ),
-  cache: lazily(() =>
-    Promise.all([import("./contract/cache.ts"), import("./gateway/handlers/cache.ts")]).then(([contract, { layer }]) =>
-      HttpApiBuilder.api(contract.CacheApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  cache: answered(() =>
+    Promise.all([
+      import("./contract/cache.ts").then((m) => m.CacheApi),
+      import("./gateway/handlers/cache.ts").then((m) => m.layer)
+    ])
   ),
-  audit: lazily(() =>
-    Promise.all([import("./contract/audit.ts"), import("./gateway/handlers/audit.ts")]).then(([contract, { layer }]) =>
-      HttpApiBuilder.api(contract.AuditApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  audit: answered(() =>
+    Promise.all([
+      import("./contract/audit.ts").then((m) => m.AuditApi),
+      import("./gateway/handlers/audit.ts").then((m) => m.layer)
+    ])
   ),
-  credentials: lazily(() =>
-    Promise.all([import("./contract/credentials.ts"), import("./gateway/handlers/credentials.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.CredentialsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  credentials: answered(() =>
+    Promise.all([
+      import("./contract/credentials.ts").then((m) => m.CredentialsApi),
+      import("./gateway/handlers/credentials.ts").then((m) => m.layer)
+    ])
   ),
-  certificates: lazily(() =>
-    Promise.all([import("./contract/certificates.ts"), import("./gateway/handlers/certificates.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.CertificatesApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  certificates: answered(() =>
+    Promise.all([
+      import("./contract/certificates.ts").then((m) => m.CertificatesApi),
+      import("./gateway/handlers/certificates.ts").then((m) => m.layer)
+    ])
   ),
-  tokens: lazily(() =>
-    Promise.all([import("./contract/tokens.ts"), import("./gateway/handlers/tokens.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.TokensApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  tokens: answered(() =>
+    Promise.all([
+      import("./contract/tokens.ts").then((m) => m.TokensApi),
+      import("./gateway/handlers/tokens.ts").then((m) => m.layer)
+    ])
   ),
-  login: lazily(() =>
-    Promise.all([import("./contract/login.ts"), import("./gateway/handlers/login.ts")]).then(([contract, { layer }]) =>
-      HttpApiBuilder.api(contract.LoginApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  login: answered(() =>
+    Promise.all([
+      import("./contract/login.ts").then((m) => m.LoginApi),
+      import("./gateway/handlers/login.ts").then((m) => m.layer)
+    ])
   ),
-  security: lazily(() =>
-    Promise.all([import("./contract/security.ts"), import("./gateway/handlers/security.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.SecurityApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  security: answered(() =>
+    Promise.all([
+      import("./contract/security.ts").then((m) => m.SecurityApi),
+      import("./gateway/handlers/security.ts").then((m) => m.layer)
+    ])
   ),
-  history: lazily(() =>
-    Promise.all([import("./contract/history.ts"), import("./gateway/handlers/history.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.HistoryApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  history: answered(() =>
+    Promise.all([
+      import("./contract/history.ts").then((m) => m.HistoryApi),
+      import("./gateway/handlers/history.ts").then((m) => m.layer)
+    ])
   ),
-  status: lazily(() =>
-    Promise.all([import("./contract/status.ts"), import("./gateway/handlers/status.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.StatusApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  status: answered(() =>
+    Promise.all([
+      import("./contract/status.ts").then((m) => m.StatusApi),
+      import("./gateway/handlers/status.ts").then((m) => m.layer)
+    ])
   ),
-  settings: lazily(() =>
-    Promise.all([import("./contract/settings.ts"), import("./gateway/handlers/settings.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.SettingsApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  settings: answered(() =>
+    Promise.all([
+      import("./contract/settings.ts").then((m) => m.SettingsApi),
+      import("./gateway/handlers/settings.ts").then((m) => m.layer)
+    ])
   ),
-  openai: lazily(() =>
-    Promise.all([import("./contract/openai.ts"), import("./gateway/handlers/openai.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.OpenAiApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  openai: answered(() =>
+    Promise.all([
+      import("./contract/openai.ts").then((m) => m.OpenAiApi),
+      import("./gateway/handlers/openai.ts").then((m) => m.layer)
+    ])
   ),
-  anthropic: lazily(() =>
-    Promise.all([import("./contract/anthropic.ts"), import("./gateway/handlers/anthropic.ts")]).then(
-      ([contract, { layer }]) =>
-        HttpApiBuilder.api(contract.AnthropicApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  anthropic: answered(() =>
+    Promise.all([
+      import("./contract/anthropic.ts").then((m) => m.AnthropicApi),
+      import("./gateway/handlers/anthropic.ts").then((m) => m.layer)
+    ])
   ),
-  keys: lazily(() =>
-    Promise.all([import("./contract/keys.ts"), import("./gateway/handlers/keys.ts")]).then(([contract, { layer }]) =>
-      HttpApiBuilder.api(contract.KeysApi).pipe(Layer.provide(layer), Layer.provide(Access.layer))
-    )
+  keys: answered(() =>
+    Promise.all([
+      import("./contract/keys.ts").then((m) => m.KeysApi),
+      import("./gateway/handlers/keys.ts").then((m) => m.layer)
+    ])
   )
 }
 
