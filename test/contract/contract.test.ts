@@ -180,7 +180,7 @@ describe("each group", () => {
       const handlers = readFileSync(join(root, `gateway/handlers/${group}.ts`), "utf8")
       assert.include(handlers, `HttpApiBuilder.group(${apis[0]}, "${group}"`)
       const app = readFileSync(join(root, "App.ts"), "utf8")
-      assert.match(app, new RegExp(`^  ${group}: (lazily|HttpApiBuilder)`, "m"), "its routes")
+      assert.match(app, new RegExp(`^  ${group}: (answered|HttpApiBuilder)`, "m"), "its routes")
       assert.match(app, new RegExp(`^    ${group}: (Layer\\.|routes\\.${group}\\b)`, "m"), "the parts that it needs")
     })
   }
