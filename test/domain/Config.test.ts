@@ -18,7 +18,13 @@ describe("Config", () => {
 
   it("fills in a section that is given in part", () => {
     const { auth } = decode({ gateway: { auth: { maxFailedAttempts: 3 } } }).gateway
-    expect(auth).toEqual({ mode: "token", maxFailedAttempts: 3, lockoutDurationMs: 300_000 })
+    expect(auth).toEqual({
+      mode: "token",
+      maxFailedAttempts: 3,
+      lockoutDurationMs: 300_000,
+      sessionIdleMs: 3_600_000,
+      sessionMaxMs: 43_200_000
+    })
   })
 
   it("comes back unchanged from what it is written as", () => {
