@@ -111,7 +111,11 @@ const make = Effect.gen(function* () {
     return yield* verdict.state === "unknown" ? wrong(address, "token") : ofNoUse(address, "token", verdict.state)
   })
 
-  const bySession = Effect.fnUntraced(function* (address: string, now: AuthMode, pair: NonNullable<Presented["session"]>) {
+  const bySession = Effect.fnUntraced(function* (
+    address: string,
+    now: AuthMode,
+    pair: NonNullable<Presented["session"]>
+  ) {
     const verdict = yield* sessions.verify(pair.cookie, pair.proof)
     if (verdict.state === "unknown") return yield* wrong(address, "session")
     if (verdict.state !== "active") {
