@@ -14,6 +14,8 @@ export class Surroundings extends Context.Tag("ai-desk/cli/Surroundings")<
     readonly env?: Readonly<Record<string, string | undefined>>
     /** Absolute; absent: where the process was started. */
     readonly cwd?: string
+    /** Node and the script that a service is to start, absolute; absent: this very program's. */
+    readonly program?: readonly [node: string, script: string]
     /** What the process exits with when it is told to stop from now on; 130 otherwise. */
     readonly ending?: (code: number) => Effect.Effect<void>
   }

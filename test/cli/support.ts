@@ -19,6 +19,8 @@ export interface Around {
   readonly cwd: string
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly stdin?: string
+  /** In place of this checkout's own. */
+  readonly program?: readonly [string, string]
 }
 
 const sink = () => {
@@ -33,7 +35,7 @@ const sink = () => {
 }
 
 /** A command line as the program runs it, without the cost of a process. */
-export const cli = (words: ReadonlyArray<string>, { cwd, env = {}, stdin }: Around): Effect.Effect<Ended> =>
+export const cli = (words: ReadonlyArray<string>, { cwd, env = {}, program, stdin }: Around): Effect.Effect<Ended> =>
   Effect.gen(function* () {
     const stdout = sink()
     const stderr = sink()
@@ -43,7 +45,8 @@ export const cli = (words: ReadonlyArray<string>, { cwd, env = {}, stdin }: Arou
         stdout: stdout.stream,
         stderr: stderr.stream,
         env: { HOME: cwd, ...env },
-        cwd
+        cwd,
+        ...(program === undefined ? {} : { program })
       }),
       Effect.exit
     )

@@ -184,7 +184,7 @@ const planOf = (input: {
         `${output.style("yellow", "warning:")} ${current.dir} belongs to root, so the gateway would run as root; give it to a user of its own`
       )
     }
-    const [node, script] = yield* self
+    const [node, script] = (yield* Surroundings).program ?? (yield* self)
     if (/[\\/]_npx[\\/]/.test(script)) {
       yield* output.note(
         `${output.style("yellow", "warning:")} the program lies in npx's cache, which may be emptied: npm install --global ai-desk`

@@ -5,10 +5,11 @@ import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect, Either, FastCheck as fc } from "effect"
 import { bare, quoted, unit } from "../../../src/cli/daemon/Systemd.ts"
+import { lastingFolder } from "../../support/lasting.ts"
 import { anyPath, nasty, plan } from "./plan.ts"
 
 // Not below /tmp, which a service does not see.
-const dir = mkdtempSync(join("/var/lib", "ai-desk-systemd-"))
+const dir = mkdtempSync(join(lastingFolder, "ai-desk-systemd-"))
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
 const text = (more: Parameters<typeof plan>[0] = {}) => Either.getOrThrow(unit(plan(more)))

@@ -3,14 +3,15 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { lastingFolder } from "../../support/lasting.ts"
 import * as Path from "../../support/path.ts"
 import { cli, expectRefusal } from "../support.ts"
 
 /** A folder that a service could use, with programs in place of the system's: each writes down how it was called. */
 const setUp = (answers: Readonly<Record<string, string>> = {}) =>
   Effect.map(
-    // Not below /tmp, which a service does not see.
-    Path.place({ within: "/var/lib" }),
+    // Not below /tmp, which a service does not see, and where everybody may write.
+    Path.place({ within: lastingFolder }),
     ({ config, dataDir, dir }) => {
       const bin = join(dir, "bin")
       const log = join(dir, "called")
@@ -30,7 +31,11 @@ const setUp = (answers: Readonly<Record<string, string>> = {}) =>
         unit: join(dir, ".config/systemd/user/ai-desk.service"),
         called: () => (existsSync(log) ? readFileSync(log, "utf8").trim().split("\n") : []),
         run: (words: ReadonlyArray<string>, more: Readonly<Record<string, string>> = {}) =>
-          cli(["daemon", ...words], { cwd: dir, env: { ...env, ...more } })
+          cli(["daemon", ...words], {
+            cwd: dir,
+            env: { ...env, ...more },
+            program: ["/usr/bin/node", "/opt/ai-desk.js"]
+          })
       }
     }
   )
