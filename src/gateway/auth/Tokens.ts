@@ -17,7 +17,8 @@ import { Database, DatabaseError } from "../../kernel/Database.ts"
 import { ulid } from "../../kernel/Ids.ts"
 import { Secrets } from "../../kernel/Redaction.ts"
 import { isSecret, newSecret } from "./SecretText.ts"
-import { soon, until } from "./Until.ts"
+import { until } from "./Until.ts"
+import * as Uses from "./Uses.ts"
 
 /** What a presented text turned out to be. */
 export type Verdict =
@@ -109,8 +110,12 @@ const make = Effect.gen(function* () {
   const turn = yield* Effect.makeSemaphore(1)
   const byHash = new Map<string, Held>()
   const byId = new Map<string, Held>()
-  /** Used since that was last written down. */
-  const used = new Set<Held>()
+  const uses = yield* Uses.make<Held>(
+    desk,
+    "tokens",
+    flushMs,
+    (db, { id, lastUsedAt }) => void db.run("UPDATE api_tokens SET last_used_at = ? WHERE id = ?", lastUsedAt, id)
+  )
   /** Raw tokens that redaction knows. */
   const seen = new WeakSet<Held>()
 
@@ -132,7 +137,7 @@ const make = Effect.gen(function* () {
   const forget = (held: Held): void => {
     byHash.delete(held.hash)
     byId.delete(held.id)
-    used.delete(held)
+    uses.forget(held)
   }
 
   const rows = yield* desk.read((db) =>
@@ -160,25 +165,6 @@ const make = Effect.gen(function* () {
     if (held !== undefined && genuine) hold(held)
     else yield* Effect.logError("a token in desk.db was changed by someone else or is damaged; it counts no more")
   }
-
-  const flush = Effect.suspend(() => {
-    const now = [...used]
-    used.clear()
-    if (now.length === 0) return Effect.void
-    return desk
-      .write((db) => {
-        for (const { id, lastUsedAt } of now) {
-          db.run("UPDATE api_tokens SET last_used_at = ? WHERE id = ?", lastUsedAt, id)
-        }
-      })
-      .pipe(
-        Effect.catchAll((error) => {
-          for (const held of now) used.add(held)
-          return Effect.logWarning(`when tokens were last used is not written down: ${error.message}`)
-        })
-      )
-  })
-  const flushSoon = yield* soon(flushMs, flush)
 
   const create = Effect.fn("Tokens.create")(
     function* (wanted: NewToken) {
@@ -275,8 +261,7 @@ const make = Effect.gen(function* () {
       const state = stateAt(held, now)
       if (state === "active") {
         held.lastUsedAt = now
-        used.add(held)
-        yield* flushSoon()
+        yield* uses.add(held)
       }
       return { state, info: infoOf(held, now) }
     })

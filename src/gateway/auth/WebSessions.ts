@@ -13,7 +13,7 @@ import { Database, type DatabaseError } from "../../kernel/Database.ts"
 import { ulid } from "../../kernel/Ids.ts"
 import { Settings } from "../../kernel/Settings.ts"
 import { isSecret, newSecret } from "./SecretText.ts"
-import { soon } from "./Until.ts"
+import * as Uses from "./Uses.ts"
 
 export interface WebSession {
   readonly id: string
@@ -93,8 +93,12 @@ const make = Effect.gen(function* () {
   const turn = yield* Effect.makeSemaphore(1)
   const byCookie = new Map<string, Held>()
   const byId = new Map<string, Held>()
-  /** Used since that was last written down. */
-  const used = new Set<Held>()
+  const uses = yield* Uses.make<Held>(
+    desk,
+    "log-ins",
+    flushMs,
+    (db, { id, seenAt }) => void db.run("UPDATE web_sessions SET last_seen_at = ? WHERE id = ?", seenAt, id)
+  )
 
   const hashOf = (what: "cookie" | "proof", raw: string) => crypto.fingerprint("web-session", what, raw)
   const macOf = (row: Omit<Held, "seenAt" | "over">) =>
@@ -143,23 +147,6 @@ const make = Effect.gen(function* () {
   const endOf = ({ createdAt, seenAt }: Held) =>
     Effect.map(limits, ({ sessionIdleMs, sessionMaxMs }) => Math.min(createdAt + sessionMaxMs, seenAt + sessionIdleMs))
 
-  const flush = Effect.suspend(() => {
-    const now = [...used]
-    used.clear()
-    if (now.length === 0) return Effect.void
-    return desk
-      .write((db) => {
-        for (const { id, seenAt } of now) db.run("UPDATE web_sessions SET last_seen_at = ? WHERE id = ?", seenAt, id)
-      })
-      .pipe(
-        Effect.catchAll((error) => {
-          for (const held of now) used.add(held)
-          return Effect.logWarning(`when log-ins were last used is not written down: ${error.message}`)
-        })
-      )
-  })
-  const flushSoon = yield* soon(flushMs, flush)
-
   const finish = (ending: ReadonlyArray<Held>) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
@@ -173,7 +160,7 @@ const make = Effect.gen(function* () {
       })
       for (const held of ending) {
         held.endedAt = now
-        used.delete(held)
+        uses.forget(held)
         Deferred.unsafeDone(held.over, Effect.void)
       }
     })
@@ -238,8 +225,7 @@ const make = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       if (!(yield* isOpen(held, now))) return { state: "expired" }
       held.seenAt = now
-      used.add(held)
-      yield* flushSoon()
+      yield* uses.add(held)
       return { state: "active", session: held }
     })
 

@@ -6,13 +6,13 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect } from "effect"
 import { Agents } from "../../agent/Agents.ts"
 import { AgentDetail, AgentsApi } from "../../contract/agents.ts"
-import { versionIn } from "../../contract/pages.ts"
 import { Agent, AgentNotFound, SandboxLimits } from "../../domain/Agent.ts"
 import { Caller, type CallerInfo } from "../../domain/Caller.ts"
 import type { AgentId } from "../../domain/Ids.ts"
 import { AgentConflict, hiddenValue } from "../../domain/SettingsEdit.ts"
 import { SettingsFile, withoutSecrets } from "../../kernel/SettingsFile.ts"
 import { isRecord, type JsonRecord, mergeSteps } from "../../kernel/settings/Edit.ts"
+import { changeOf } from "./change.ts"
 import { etag } from "./etag.ts"
 import { ground } from "./ground.ts"
 
@@ -41,6 +41,7 @@ export const layer = HttpApiBuilder.group(AgentsApi, "agents", (handlers) =>
   Effect.gen(function* () {
     const agents = yield* Agents
     const file = yield* SettingsFile
+    const change = changeOf(file)
 
     const unknown = (agent: AgentId) =>
       Effect.map(agents.list, (known) => new AgentNotFound({ agent, known: known.map(({ id }) => id) }))
@@ -66,73 +67,42 @@ export const layer = HttpApiBuilder.group(AgentsApi, "agents", (handlers) =>
         })
       )
       .handle("create", ({ headers, payload: { entry, id } }) =>
-        Effect.gen(function* () {
-          const { principal } = yield* Caller
-          const edited = yield* ground(
-            file.change({
-              principal,
-              ifVersion: versionIn(headers["if-match"]),
-              steps: (value) =>
-                Effect.gen(function* () {
-                  const known = yield* agents.list
-                  if (known.some((agent) => agent.id === id) || entryIn(value, id) !== undefined)
-                    return yield* new AgentConflict({ agent: id, reason: "exists" })
-                  const added = { ...entry, id }
-                  return entriesOf(value).length > 0
-                    ? [{ path: ["agents", "list", -1], value: added }]
-                    : [{ path: ["agents", "list"], value: [...listed(value, known), added] }]
-                })
-            })
-          )
-          yield* etag(edited.version)
-          return edited
-        })
+        change(headers["if-match"], (value) =>
+          Effect.gen(function* () {
+            const known = yield* agents.list
+            if (known.some((agent) => agent.id === id) || entryIn(value, id) !== undefined)
+              return yield* new AgentConflict({ agent: id, reason: "exists" })
+            const added = { ...entry, id }
+            return entriesOf(value).length > 0
+              ? [{ path: ["agents", "list", -1], value: added }]
+              : [{ path: ["agents", "list"], value: [...listed(value, known), added] }]
+          })
+        )
       )
       .handle("edit", ({ headers, path, payload }) =>
-        Effect.gen(function* () {
-          const { principal } = yield* Caller
-          const edited = yield* ground(
-            file.change({
-              principal,
-              ifVersion: versionIn(headers["if-match"]),
-              steps: (value) =>
-                Effect.gen(function* () {
-                  const index = entriesOf(value).findIndex((entry) => entry.id === path.agent)
-                  if (index !== -1) return mergeSteps(entriesOf(value)[index], payload, ["agents", "list", index])
-                  const known = yield* agents.list
-                  const implied = listed(value, known)
-                  if (!implied.some(({ id }) => id === path.agent)) return yield* yield* unknown(path.agent)
-                  const changed = implied.map((entry) => (entry.id === path.agent ? { ...payload, ...entry } : entry))
-                  return mergeSteps(value, { agents: { list: changed } })
-                })
-            })
-          )
-          yield* etag(edited.version)
-          return edited
-        })
+        change(headers["if-match"], (value) =>
+          Effect.gen(function* () {
+            const index = entriesOf(value).findIndex((entry) => entry.id === path.agent)
+            if (index !== -1) return mergeSteps(entriesOf(value)[index], payload, ["agents", "list", index])
+            const known = yield* agents.list
+            const implied = listed(value, known)
+            if (!implied.some(({ id }) => id === path.agent)) return yield* yield* unknown(path.agent)
+            const changed = implied.map((entry) => (entry.id === path.agent ? { ...payload, ...entry } : entry))
+            return mergeSteps(value, { agents: { list: changed } })
+          })
+        )
       )
       .handle("remove", ({ headers, path }) =>
-        Effect.gen(function* () {
-          const { principal } = yield* Caller
-          const edited = yield* ground(
-            file.change({
-              principal,
-              ifVersion: versionIn(headers["if-match"]),
-              steps: (value) =>
-                Effect.gen(function* () {
-                  const index = entriesOf(value).findIndex((entry) => entry.id === path.agent)
-                  const known = yield* agents.list
-                  if (index === -1 && !known.some(({ id }) => id === path.agent))
-                    return yield* yield* unknown(path.agent)
-                  if (index === -1 || entriesOf(value).length < 2)
-                    return yield* new AgentConflict({ agent: path.agent, reason: "last" })
-                  return [{ path: ["agents", "list", index], value: undefined }]
-                })
-            })
-          )
-          yield* etag(edited.version)
-          return edited
-        })
+        change(headers["if-match"], (value) =>
+          Effect.gen(function* () {
+            const index = entriesOf(value).findIndex((entry) => entry.id === path.agent)
+            const known = yield* agents.list
+            if (index === -1 && !known.some(({ id }) => id === path.agent)) return yield* yield* unknown(path.agent)
+            if (index === -1 || entriesOf(value).length < 2)
+              return yield* new AgentConflict({ agent: path.agent, reason: "last" })
+            return [{ path: ["agents", "list", index], value: undefined }]
+          })
+        )
       )
   })
 )

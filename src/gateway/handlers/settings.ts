@@ -1,13 +1,12 @@
 /** Answers the settings group. No secret is in any answer: values that may be one are hidden. */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect, Schema } from "effect"
-import { versionIn } from "../../contract/pages.ts"
 import { SettingsApi, SettingsShown } from "../../contract/settings.ts"
-import { Caller } from "../../domain/Caller.ts"
 import { Config } from "../../domain/Config.ts"
 import { jsonSchema, Settings } from "../../kernel/Settings.ts"
 import { SettingsFile, withoutSecrets } from "../../kernel/SettingsFile.ts"
 import { isRecord, type JsonRecord, mergeSteps } from "../../kernel/settings/Edit.ts"
+import { changeOf } from "./change.ts"
 import { etag } from "./etag.ts"
 import { ground } from "./ground.ts"
 
@@ -22,6 +21,7 @@ export const layer = HttpApiBuilder.group(SettingsApi, "settings", (handlers) =>
   Effect.gen(function* () {
     const settings = yield* Settings
     const file = yield* SettingsFile
+    const change = changeOf(file)
     const schema = yield* Effect.cached(Effect.sync(jsonSchema))
     return handlers
       .handle("show", () =>
@@ -42,18 +42,7 @@ export const layer = HttpApiBuilder.group(SettingsApi, "settings", (handlers) =>
       )
       .handle("schema", () => schema)
       .handle("edit", ({ headers, payload }) =>
-        Effect.gen(function* () {
-          const { principal } = yield* Caller
-          const edited = yield* ground(
-            file.change({
-              principal,
-              ifVersion: versionIn(headers["if-match"]),
-              steps: (value) => Effect.succeed(mergeSteps(value, payload))
-            })
-          )
-          yield* etag(edited.version)
-          return edited
-        })
+        change(headers["if-match"], (value) => Effect.succeed(mergeSteps(value, payload)))
       )
   })
 )
